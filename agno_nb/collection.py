@@ -60,8 +60,9 @@ class Collection(FrameReader):
         *,
         timeout_s: float | None = TIMEOUT_S,
         max_rows: int | None = None,
+        max_memory: int | None = None,
     ) -> pa.Table:
-        limits: dict[str, Any] = {"timeout_s": timeout_s, "max_rows": max_rows}
+        limits: dict[str, Any] = {"timeout_s": timeout_s, "max_rows": max_rows, "max_memory": max_memory}
         words = set(re.findall(r"\w+", sql.casefold()))
         named = schema.views().keys() if words & DYNAMIC else words
         return sandbox.run(lambda _: self._tables(named), sql, parameters, frames or {}, views=False, **limits)

@@ -253,6 +253,8 @@ def query(
     db: FrameReader | None = None,
     timeout_s: float | None = TIMEOUT_S,
     max_rows: int | None = MAX_ROWS,
+    isolated: bool = False,
+    max_memory: int | str | None = None,
     **frames: Any,
 ) -> QueryResult:
     """Run one read-only query over the store and over your DataFrames.
@@ -269,17 +271,23 @@ def query(
     db : Db or Collection, optional
         The store to read; defaults to the notebook's.
     timeout_s : float, optional
-        Time limit in seconds. With None there is none.
+        Time limit in seconds. With None there is none. Unless the query is `isolated`, the time in which DuckDB plans
+        it is not limited, which is long for deeply nested statements.
     max_rows : int, optional
         Maximum number of rows. A query that returns more raises an error, so that no result is silently truncated. With
         None there is no limit.
+    isolated : bool
+        Whether to run the query in a worker process, which is ended at the limits of time and memory. Use it for
+        statements that you didn't write. The needed columns are copied to the worker, and the result back.
+    max_memory : int or str, optional
+        Limit of the memory that an isolated query may take, in bytes or for example ``"500MB"``; by default 1 GB.
     **frames : DataFrame or pyarrow.Table
         Your own tables, by the names that the query uses. They take precedence over the notebook's variables.
 
     Raises
     ------
     QueryError
-        The query was rejected, failed, took too long or returned too many rows.
+        The query was rejected, failed, took too long or too much memory, or returned too many rows.
 
     Examples
     --------
@@ -291,7 +299,14 @@ def query(
     0    3.0
     """
     result, notes = run_query(
-        db or default_db(), sql, frames, notebook_namespace, timeout_s=timeout_s, max_rows=max_rows
+        db or default_db(),
+        sql,
+        frames,
+        notebook_namespace,
+        timeout_s=timeout_s,
+        max_rows=max_rows,
+        isolated=isolated,
+        max_memory=max_memory,
     )
     for note in notes:
         warnings.warn(note, stacklevel=2)

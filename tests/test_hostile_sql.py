@@ -174,14 +174,17 @@ def bytes_in(folder: Path) -> dict[str, bytes | None]:
     return {str(path): path.read_bytes() if path.is_file() else None for path in paths}
 
 
+@pytest.mark.parametrize("isolated", [False, True], ids=["in process", "isolated"])
 @pytest.mark.parametrize("sql", ["", "-- nothing", ";", *HOSTILE])
-def test_a_query_reads_the_store_and_nothing_else(filled: tuple[Db, Path], sql: str, working_directory: Path) -> None:
+def test_a_query_reads_the_store_and_nothing_else(
+    filled: tuple[Db, Path], sql: str, isolated: bool, working_directory: Path
+) -> None:
     secret_in_python = pd.DataFrame({"key": [1]})
     db, folder = filled
     store = next((path for path in folder.iterdir() if path.name in ("store.duckdb", "store.db")), folder / "files")
     stored, files, environment = stored_in(db), bytes_in(folder), dict(os.environ)
     with pytest.raises(QueryError) as caught:
-        query(sql.format(folder=folder / "files", store=store), db=db)
+        query(sql.format(folder=folder / "files", store=store), db=db, isolated=isolated)
     told = str(caught.value)
     assert "\n" not in told
     # The error names the statement, not the content of files.
@@ -191,11 +194,13 @@ def test_a_query_reads_the_store_and_nothing_else(filled: tuple[Db, Path], sql: 
     assert len(secret_in_python) == 1
 
 
-def test_settings_cannot_be_changed_from_a_select(filled: tuple[Db, Path]) -> None:
+@pytest.mark.parametrize("isolated", [False, True], ids=["in process", "isolated"])
+def test_settings_cannot_be_changed_from_a_select(filled: tuple[Db, Path], isolated: bool) -> None:
     db, *_ = filled
     found = db.query(
         "SELECT current_setting('enable_external_access') AS files, current_setting('lock_configuration') AS locked, "
-        "current_setting('allowed_paths')::VARCHAR AS allowed"
+        "current_setting('allowed_paths')::VARCHAR AS allowed",
+        isolated=isolated,
     )
     assert found.df().values.tolist() == [[False, True, "[]"]]
     assert {view: len(READERS[view](db=db)) > 0 for view in FRAMES} == dict.fromkeys(FRAMES, True)

@@ -165,6 +165,12 @@ def test_the_rule_sees_every_form_of_import(tmp_path: Path) -> None:
         ("from agno_nb import OpenAIChat, OpenAIResponses, Gemini, DemoModel", ["openai", "pandas", "duckdb"]),
         ("from agno_nb import DuckDb, InMemoryDb, runs_df", ["openai", "pandas", "pyarrow", "IPython"]),
         ("from agno_nb import PostgresDb, AsyncPostgresDb", ["openai", "pandas", "psycopg", "adbc_driver_postgresql"]),
+        ("from agno_nb import SqlTools, query; SqlTools()", ["psutil", "agno_nb.db.isolated"]),
+        (
+            "from IPython.core.interactiveshell import InteractiveShell\n"
+            "InteractiveShell.instance().run_line_magic('load_ext', 'agno_nb')",
+            ["psutil", "agno_nb.db.isolated"],
+        ),
         ("from agno_nb.testing import ScriptedModel", ["openai", "pandas", "duckdb", "pytest"]),
     ],
 )

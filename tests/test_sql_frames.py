@@ -97,9 +97,11 @@ COLUMNS: dict[str, tuple[Any, str, list[Any]]] = {
 def test_a_column_of_any_dtype_can_be_read(db: InMemoryDb, name: str) -> None:
     values, kind, texts = COLUMNS[name]
     df = pd.DataFrame({"x": values})
-    assert query("DESCRIBE df", db=db, df=df).df()["column_type"].tolist() == [kind]
-    found = query("SELECT x::VARCHAR AS x FROM df", db=db, df=df).arrow()["x"].to_pylist()
-    assert found == texts
+    for isolated in (False, True):
+        described = query("DESCRIBE df", db=db, df=df, isolated=isolated).df()
+        assert described["column_type"].tolist() == [kind]
+        found = query("SELECT x::VARCHAR AS x FROM df", db=db, df=df, isolated=isolated).arrow()["x"].to_pylist()
+        assert found == texts
     # Without rows nothing is known of objects but that they are none.
     assert query("SUMMARIZE df", db=db, df=df.iloc[:0]).arrow().num_rows == 1
     tools = SqlTools({"df": df})
@@ -124,8 +126,9 @@ def test_a_column_that_would_lose_something_is_named_once_it_is_read(db: InMemor
     assert query("SELECT sum(id) AS n FROM df", db=db, df=df).df()["n"].tolist() == [3]
     assert query("SHOW df", db=db, df=df).df()["column_name"].tolist() == ["id", "x"]
     for sql in ("FROM df", "SELECT id FROM df WHERE x IS NOT NULL", "SUMMARIZE df", "PIVOT df ON id USING max(x)"):
-        with pytest.raises(QueryError, match=f"the column 'x' of 'df' has {held}, which cannot be converted to SQL"):
-            query(sql, db=db, df=df)
+        for isolated in (False, True):
+            with pytest.raises(QueryError, match=f"the column 'x' of 'df' has {held}, which cannot be converted to"):
+                query(sql, db=db, df=df, isolated=isolated)
     described = SqlTools({"df": df}).describe_table("df")
     assert f"SQL cannot read 'x': {held}." in described
     assert "id,BIGINT" in described

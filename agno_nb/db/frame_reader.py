@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +51,9 @@ TIMEOUT_S = 60.0
 
 MAX_ROWS = 1_000_000
 """Default limit of the rows that a user's query may return."""
+
+MAX_MEMORY = "1GB"
+"""Default memory limit of an isolated query."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -103,11 +108,13 @@ class FrameReader(ABC):
         *,
         timeout_s: float | None = TIMEOUT_S,
         max_rows: int | None = None,
+        max_memory: int | None = None,
     ) -> pa.Table:
         """Run one read-only statement (DuckDB SQL) over the views of views.sql and over `frames` by name.
 
-        The statement may be untrusted. It runs on a copy of the columns it needs, in an engine without access to
-        files, so it can neither change anything nor block other users of the store.
+        It runs on a copy of the columns it needs, in an engine without access to files, so it can neither change
+        anything nor block other users of the store. With `max_memory` in bytes, the engine is in another
+        process, which is ended at the limits, so that a statement cannot take the memory of this process either.
 
         Raises
         ------
@@ -128,9 +135,19 @@ class FrameReader(ABC):
 
     @explain_wrong_arguments("pass DataFrames by name, as in query(sql, df=df), and write values into the SQL")
     def query(
-        self, sql: str, /, *, timeout_s: float | None = TIMEOUT_S, max_rows: int | None = MAX_ROWS, **frames: Any
+        self,
+        sql: str,
+        /,
+        *,
+        timeout_s: float | None = TIMEOUT_S,
+        max_rows: int | None = MAX_ROWS,
+        isolated: bool = False,
+        max_memory: int | str | None = None,
+        **frames: Any,
     ) -> QueryResult:
         """Run one read-only query over the store and over DataFrames passed by name.
+
+        :func:`agno_nb.frames.query` documents the parameters.
 
         Examples
         --------
@@ -138,7 +155,10 @@ class FrameReader(ABC):
         >>> InMemoryDb().query("select count(*) as n from runs").df()["n"].tolist()
         [0]
         """
-        return run_query(self, sql, frames, {}, timeout_s=timeout_s, max_rows=max_rows)[0]
+        result, _ = run_query(
+            self, sql, frames, {}, timeout_s=timeout_s, max_rows=max_rows, isolated=isolated, max_memory=max_memory
+        )
+        return result
 
     @typed_kwargs(SessionFilters)
     def sessions_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[SessionFilters]) -> pd.DataFrame:
@@ -209,6 +229,8 @@ def run_query(
     *,
     timeout_s: float | None = TIMEOUT_S,
     max_rows: int | None = MAX_ROWS,
+    isolated: bool = False,
+    max_memory: int | str | None = None,
 ) -> tuple[QueryResult, list[str]]:
     """Run a user's query over the store, over `frames`, and over the DataFrames among a notebook's variables.
 
@@ -216,6 +238,11 @@ def run_query(
     over variables of the same name. Return the result, and notes for the user on variables that give way to the store
     and differ from its tables.
     """
+    limits: dict[str, Any] = {"timeout_s": timeout_s, "max_rows": max_rows}
+    if isolated:
+        limits["max_memory"] = memory_bytes(MAX_MEMORY if max_memory is None else max_memory)
+    elif max_memory is not None:
+        raise InvalidInputError(f"max_memory is {max_memory!r} without isolated=True; pass both, or neither")
     for name, frame in frames.items():
         _check_frame(name, frame)
     passed = {name.casefold() for name in frames}
@@ -235,12 +262,30 @@ def run_query(
         hidden -= set(named_in(sql, hidden))
     tables = {name: value for name, value in own.items() if name not in hidden and name not in in_store}
     try:
-        result = reader.arrow(sql, (), {**tables, **frames}, timeout_s=timeout_s, max_rows=max_rows)
+        result = reader.arrow(sql, (), {**tables, **frames}, **limits)
     except QueryError as error:
         if (unknown := unknown_table(error)) is None:
             raise
         raise no_such_table(unknown, [*(name for name in own if name[0] != "_"), *frames]) from None
     return QueryResult(result), notes
+
+
+def memory_bytes(size: int | str) -> int:
+    """Return a size in bytes.
+
+    Examples
+    --------
+    >>> memory_bytes("1.5GB"), memory_bytes("64 MiB"), memory_bytes(1000)
+    (1500000000, 67108864, 1000)
+    """
+    match = re.fullmatch(r"\s*([0-9.]+)\s*(|[KMGT]i?)B?\s*", str(size), re.IGNORECASE)
+    with suppress(ValueError):
+        if match and not isinstance(size, bool):
+            unit = match[2].upper()
+            number = int(float(match[1]) * (1024 if unit.endswith("I") else 1000) ** " KMGT".index(unit[:1] or " "))
+            if number > 0:
+                return number
+    raise InvalidInputError(f"max_memory is {size!r}; pass a size such as '500MB', or a number of bytes")
 
 
 def _is_whole_table(frame: Any, name: str, reader: FrameReader) -> bool:

@@ -16,11 +16,12 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakSet
 
 import duckdb
@@ -57,6 +58,9 @@ Read = Callable[[schema.ColumnsRead], Mapping[str, Any]]
 
 _PLANNING_RULES = {"unused_columns", "cte_inlining"}
 """Optimizer rules that remove from a plan the columns that its result does not depend on."""
+
+_FRAME_SCANS = ("PYTHON_ARROW_SCAN", "PANDAS_SCAN")
+"""Functions that read DataFrames, in a plan."""
 
 _SELECT = duckdb.StatementType.SELECT
 _EXPLAIN = duckdb.StatementType.EXPLAIN
@@ -115,6 +119,7 @@ def run(
     *,
     timeout_s: float | None = None,
     max_rows: int | None = None,
+    max_memory: int | None = None,
     views: bool = True,
 ) -> pa.Table:
     """Run a statement as :meth:`agno_nb.db.frame_reader.FrameReader.arrow` does, on the tables that `read` returns.
@@ -125,43 +130,109 @@ def run(
         raise QueryError("the query contains an unpaired surrogate, which is half of a character; remove it")
     if timeout_s is not None and (not isinstance(timeout_s, int | float) or not timeout_s >= 0):
         raise InvalidInputError(f"timeout_s is {timeout_s!r}; pass a number of seconds, or None for no limit")
-    started = time.monotonic()
+    query = Query(sql=sql, parameters=parameters, max_rows=max_rows, views=views)
+    execution: AbstractContextManager[Execution] = nullcontext(_InProcess(query, timeout_s))
+    if max_memory is not None:
+        from agno_nb.db.isolated import in_worker
 
-    def left() -> float | None:
-        return None if timeout_s is None else max(0.0, started + timeout_s - time.monotonic())
-
-    limits: dict[str, Any] = {"limit_s": timeout_s, "can_abandon": True}
+        execution = in_worker(query, timeout_s, max_memory)
     named = frames_for(sql, frames)
-    with _cursor(_planning_engine(os.getpid())) as planning, _typed_errors():
-        statement, columns_read = interruptible(
-            planning.interrupt,
-            lambda: _prepared(planning, sql, parameters, named.frames),
-            timeout_s=left(),
-            **limits,
-        )
-    tables = {table: empty(table) for table in schema.tables()} if views else {}
-    tables |= read(_columns_named(sql) if columns_read is None else columns_read)
-    with _cursor(_running_engine(os.getpid())) as cursor:
+    with execution as steps:
+        tables = read(steps.plan(named.frames))
+        try:
+            return steps.execute(tables, named.frames)
+        except QueryError as error:
+            raise named.explain(error) from error.__cause__
 
-        def execute() -> pa.Table:
-            for name, table in tables.items():
-                if name not in named.frames:
+
+class Execution(Protocol):
+    """The two steps of a query, with limits, in this process or in another one."""
+
+    def plan(self, frames: Mapping[str, SqlFrame], /) -> schema.ColumnsRead: ...
+
+    def execute(self, tables: Mapping[str, pa.Table], frames: Mapping[str, SqlFrame], /) -> pa.Table: ...
+
+
+class _InProcess:
+    def __init__(self, query: Query, timeout_s: float | None) -> None:
+        self._query = query
+        self._timeout_s = timeout_s
+        self._started = time.monotonic()
+
+    def plan(self, frames: Mapping[str, SqlFrame]) -> schema.ColumnsRead:
+        return self._limited(lambda: self._query.plan(frames)).tables
+
+    def execute(self, tables: Mapping[str, pa.Table], frames: Mapping[str, SqlFrame]) -> pa.Table:
+        return self._limited(lambda: self._query.execute(tables, frames))
+
+    def _limited(self, step: Callable[[], T]) -> T:
+        limit = self._timeout_s
+        left = None if limit is None else max(0.0, self._started + limit - time.monotonic())
+        return interruptible(self._query.interrupt, step, timeout_s=left, limit_s=limit, can_abandon=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnsNeeded:
+    """The columns that the result of a query depends on."""
+
+    tables: schema.ColumnsRead
+    frames: Collection[str] | None
+    """Columns of DataFrames; those of the same name in other DataFrames may not be needed. None if they are unknown."""
+
+
+@dataclass(kw_only=True)
+class Query:
+    """A statement to be planned and then executed. Another thread can interrupt both."""
+
+    sql: str
+    parameters: Sequence[Any]
+    max_rows: int | None
+    views: bool
+    max_memory: int | None = None
+    """Limit of DuckDB's memory in bytes."""
+    _statement: duckdb.Statement | None = None
+    _running: duckdb.DuckDBPyConnection | None = None
+
+    def interrupt(self) -> None:
+        if (cursor := self._running) is not None:
+            # It may have been closed in the meantime.
+            with suppress(duckdb.Error):
+                cursor.interrupt()
+
+    def plan(self, frames: Mapping[str, SqlFrame]) -> ColumnsNeeded:
+        """Return the columns that the result depends on, of tables and of `frames`, whose rows are not read."""
+        with self._cursor(_planning_engine(os.getpid())) as cursor:
+            self._statement, query = read_only_statement(cursor, self.sql)
+            plan = None if query is None else _plan(cursor, query, self.parameters, frames)
+        found = None if plan is None or self._statement.type != _SELECT else _columns_in_plan(plan)
+        return found or ColumnsNeeded(_columns_named(self.sql), None)
+
+    def execute(self, tables: Mapping[str, pa.Table], frames: Mapping[str, SqlFrame]) -> pa.Table:
+        with self._cursor(running_engine(os.getpid(), self.max_memory)) as cursor:
+            everything = {table: empty(table) for table in schema.tables()} if self.views else {}
+            for name, table in (everything | {**tables}).items():
+                if name not in frames:
                     cursor.register(name, table)
-            for name, frame in named.frames.items():
+            for name, frame in frames.items():
                 frame.register(cursor, name)
-            if views:
+            if self.views:
                 for view in schema.views().values():
                     cursor.execute(view.sql.replace("CREATE VIEW", "CREATE TEMP VIEW"))
             cursor.execute("BEGIN TRANSACTION READ ONLY")
-            rows = _rows(cursor.sql(statement, params=list(parameters)), max_rows)
-            is_listing = [token for token in code_tokens(sql) if token != ";"] in _LISTINGS
+            rows = _rows(cursor.sql(self._statement or self.sql, params=list(self.parameters)), self.max_rows)
+            is_listing = [token for token in code_tokens(self.sql) if token != ";"] in _LISTINGS
             return _without_inner_tables(rows) if is_listing else rows
 
+    @contextmanager
+    def _cursor(self, engine: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Return a separate connection: tables registered and views created in it are dropped with it."""
+        cursor = self._running = engine.cursor()
         try:
-            with _typed_errors():
-                return interruptible(cursor.interrupt, execute, timeout_s=left(), **limits)
-        except QueryError as error:
-            raise named.explain(error) from error.__cause__
+            with typed_errors():
+                yield cursor
+        finally:
+            self._running = None
+            cursor.close()
 
 
 def _rows(relation: duckdb.DuckDBPyRelation, max_rows: int | None) -> pa.Table:
@@ -196,7 +267,7 @@ def _without_inner_tables(listed: pa.Table) -> pa.Table:
 
 
 @contextmanager
-def _typed_errors() -> Iterator[None]:
+def typed_errors() -> Iterator[None]:
     """Convert errors of DuckDB, and of conversions to and from it, to QueryError."""
     import pyarrow as pa
 
@@ -254,12 +325,18 @@ def interruptible(
             stop()
             wait([task], timeout=POLL_S)
         if isinstance(error, TimeoutError):
-            raise QueryError(
-                f"the query was stopped after {limit_s:g} s; read less data, or pass a higher timeout_s="
-            ) from None
+            raise timed_out(limit_s or 0.0) from None
         if isinstance(error, KeyboardInterrupt):
-            raise QueryInterrupted("the query was interrupted while it read the store; nothing was changed") from None
+            raise interrupted() from None
         raise
+
+
+def timed_out(limit_s: float) -> QueryError:
+    return QueryError(f"the query was stopped after {limit_s:g} s; read less data, or pass a higher timeout_s=")
+
+
+def interrupted() -> QueryInterrupted:
+    return QueryInterrupted("the query was interrupted while it read the store; nothing was changed")
 
 
 def short_error(error: BaseException) -> str:
@@ -268,23 +345,12 @@ def short_error(error: BaseException) -> str:
     return text if len(text) <= ERROR_LIMIT else f"{text[:ERROR_LIMIT]}…"
 
 
-@contextmanager
-def _cursor(engine: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Return a separate connection: tables registered and views created in it are dropped with it."""
-    cursor = engine.cursor()
-    try:
-        yield cursor
-    finally:
-        # That of an abandoned query is in use, and is closed when its thread ends.
-        with suppress(duckdb.Error):
-            cursor.close()
-
-
 # One engine per process. Those of its parent remain in a forked process, which would crash if it closed them.
 @cache
-def _running_engine(pid: int) -> duckdb.DuckDBPyConnection:
+def running_engine(pid: int, max_memory: int | None) -> duckdb.DuckDBPyConnection:
     # Without a temporary directory, nothing is written to disk.
-    connection = open_sandbox(temp_directory="")
+    limit = {} if max_memory is None else {"memory_limit": f"{max_memory}B"}
+    connection = open_sandbox(temp_directory="", **limit)
     connection.execute("SET GLOBAL lock_configuration = true")
     return connection
 
@@ -304,17 +370,6 @@ def optimizers_except(connection: duckdb.DuckDBPyConnection, rules: Collection[s
     """Return the names of DuckDB's optimizer rules apart from some, for its setting `disabled_optimizers`."""
     known = connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()
     return ",".join(name for (name,) in known if name not in rules)
-
-
-def _prepared(
-    cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any], frames: Mapping[str, SqlFrame]
-) -> tuple[duckdb.Statement, schema.ColumnsRead | None]:
-    """Return the statement of `sql`, and the columns that its result depends on, or None if they are unknown."""
-    statement, query = read_only_statement(cursor, sql)
-    plan = None if query is None else _plan(cursor, query, parameters, frames)
-    if plan is None or statement.type != _SELECT:
-        return statement, None
-    return statement, _columns_in_plan(plan)
 
 
 def _plan(
@@ -355,20 +410,30 @@ def _too_many_joins() -> QueryError:
     )
 
 
-def _columns_in_plan(plan: list[dict[str, Any]]) -> schema.ColumnsRead | None:
-    """Return the columns that the result of a plan depends on; None if it does not report them."""
+def _columns_in_plan(plan: list[dict[str, Any]]) -> ColumnsNeeded | None:
+    """Return the columns that the result of a plan depends on; None if it does not report those of all tables."""
     columns_by_table: dict[str, frozenset[str]] = {}
+    of_frames: set[str] | None = set()
     for operator in _operators(plan):
         about = operator["extra_info"]
+        projections = about.get("Projections")
+        columns = (
+            None
+            if projections is None
+            else frozenset([projections] if isinstance(projections, str) else projections) - {""}
+        )
+        if about.get("Function") in _FRAME_SCANS:
+            of_frames = None if columns is None or of_frames is None else of_frames | columns
         if "Table" not in about:
             continue
         table = about["Table"].rpartition(".")[2]
-        columns = about.get("Projections")
         if columns is None or table not in schema.tables():
             return None
-        column_names = frozenset([columns] if isinstance(columns, str) else columns) - {""}
-        columns_by_table[table] = columns_by_table.get(table, frozenset()) | column_names
-    return {table: columns or frozenset([schema.cheapest_column(table)]) for table, columns in columns_by_table.items()}
+        columns_by_table[table] = columns_by_table.get(table, frozenset()) | columns
+    tables = {
+        table: columns or frozenset([schema.cheapest_column(table)]) for table, columns in columns_by_table.items()
+    }
+    return ColumnsNeeded(tables, of_frames)
 
 
 def _columns_named(sql: str) -> schema.ColumnsRead:

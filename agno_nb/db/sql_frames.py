@@ -19,7 +19,7 @@ import pathlib
 import re
 import sys
 import uuid
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -62,16 +62,44 @@ class SqlFrame:
     """Names in SQL, in order."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Columns that are not in `data`, with a description of their values."""
+    enums: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Columns of text in `data` that are an ENUM, with its values."""
 
     def head(self) -> SqlFrame:
         """Return the same columns without rows."""
         # Both kinds of tables can be sliced, but the type stubs of pandas disagree.
         data: Any = self.data
-        return SqlFrame(None if data is None else data[:0], self.columns, self.unreadable)
+        return SqlFrame(None if data is None else data[:0], self.columns, self.unreadable, self.enums)
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """Return `data` as an Arrow table, with all or some columns."""
+        import pyarrow as pa
+
+        data: Any = self.data
+        if data is None:
+            return None
+        if isinstance(data, pa.Table):
+            return data if columns is None else data.select(columns)
+        table = pa.Table.from_pandas(data if columns is None else data[columns], preserve_index=False)
+        return pa.table([_arrow_column(each) for each in table.columns], names=table.column_names)
+
+    def enum_values(self) -> dict[str, list[str]]:
+        """Return the categories of columns that are an ENUM in pandas, and text in Arrow."""
+        if self.data is None or not is_a("pandas", "DataFrame", self.data):
+            return {}
+        import pandas as pd
+
+        dtypes = self.data.dtypes.items()
+        categories = {str(name): dtype.categories for name, dtype in dtypes if isinstance(dtype, pd.CategoricalDtype)}
+        return {
+            name: list(values)
+            for name, values in categories.items()
+            if values.dtype.kind not in "biufmM" and len(values)
+        }
 
     def register(self, cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         """Register this as a table of `cursor`. A query that reads an unreadable column fails."""
-        if not self.unreadable:
+        if not (self.unreadable or self.enums):
             if self.data is not None:
                 cursor.register(name, self.data)
             return
@@ -79,13 +107,15 @@ class SqlFrame:
 
         source = f"{INNER_NAME}{name}"
         cursor.register(source, self.data if self.data is not None else pa.table({"row": [0]}))
-        selected = ", ".join(
-            f"error({_literal(_refusal(name, column, self.unreadable[column]))})::VARCHAR AS {quoted(column)}"
-            if column in self.unreadable
-            else quoted(column)
-            for column in self.columns
-        )
+        selected = ", ".join(f"{self._expression(name, column)} AS {quoted(column)}" for column in self.columns)
         cursor.execute(f"CREATE TEMP VIEW {quoted(name)} AS SELECT {selected} FROM {quoted(source)}")
+
+    def _expression(self, name: str, column: str) -> str:
+        if column in self.unreadable:
+            return f"error({_literal(_refusal(name, column, self.unreadable[column]))})::VARCHAR"
+        if column in self.enums:
+            return f"{quoted(column)}::ENUM({', '.join(map(_literal, self.enums[column]))})"
+        return quoted(column)
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,12 +249,14 @@ class SqlDb(Db):
         *,
         timeout_s: float | None = TIMEOUT_S,
         max_rows: int | None = None,
+        max_memory: int | None = None,
     ) -> pa.Table:
         def read(columns_read: schema.ColumnsRead) -> dict[str, pa.Table]:
             return self._rows(columns_read, self._mark_interrupted()[1])
 
         values = [to_sql(value) for value in parameters]
-        return sandbox.run(read, sql, values, frames or {}, timeout_s=timeout_s, max_rows=max_rows)
+        limits: dict[str, Any] = {"timeout_s": timeout_s, "max_rows": max_rows, "max_memory": max_memory}
+        return sandbox.run(read, sql, values, frames or {}, **limits)
 
     def frame(self, sql: str, parameters: Sequence[Any] = (), *, pushdown: Pushdown | None = None) -> pa.Table:
         column_filter, unmarked = self._mark_interrupted(pushdown)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from agno_nb.db.arrow_tables import is_frame, to_pandas, unknown_table
+from agno_nb.db.frame_reader import MAX_MEMORY, memory_bytes
 from agno_nb.db.schema import names
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.tools.function import Tool
@@ -13,6 +14,9 @@ from agno_nb.tools.result import describe
 
 if TYPE_CHECKING:
     import pandas as pd
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 HISTORY = ("sessions", "runs", "messages", "tool_calls", "summaries", "memories", "events")
 """Views of the store that a model may query."""
@@ -27,8 +31,9 @@ FIRST_ROWS = 5
 class SqlTools:
     """The tools `describe_table` and `run_sql`, with which a model queries tables.
 
-    Queries are read-only and run in a sandbox on copies of the data, without access to files. The model sees the first
-    rows; the complete result is the `value` of the call in ``run.tools``.
+    Queries are read-only and run on copies of the data in a worker process, without access to files. The process is
+    ended at the limits of time and memory. The model sees the first rows; the complete result is the `value` of the
+    call in ``run.tools``.
 
     Parameters
     ----------
@@ -41,13 +46,15 @@ class SqlTools:
         these are the rows without an owner.
     timeout_s : float, optional
         Time limit of a query. The default is 30 seconds.
+    max_memory : int or str, optional
+        Limit of the memory that a query may take, in bytes or for example ``"500MB"``; by default 1 GB.
     **more_frames
         Further DataFrames.
 
     Raises
     ------
     InvalidInputError
-        A DataFrame has the name of a store table.
+        A DataFrame has the name of a store table, or `max_memory` is not a size.
 
     Examples
     --------
@@ -63,14 +70,17 @@ class SqlTools:
         *,
         history: bool = False,
         timeout_s: float = 30.0,
+        max_memory: int | str = MAX_MEMORY,
         **more_frames: Any,
     ) -> None:
         if frames is not None and not isinstance(frames, Mapping):
             raise InvalidInputError(
                 f"frames is of type {type(frames).__name__}; pass a dict of DataFrames by name, or SqlTools(name=frame)"
             )
+        memory_bytes(max_memory)
         self.history = history
         self.timeout_s = timeout_s
+        self.max_memory = max_memory
         self._frames = frames if frames is not None else {}
         self._more_frames = more_frames
         for name, frame in more_frames.items():
@@ -90,12 +100,12 @@ class SqlTools:
         tables = self.tables
         table_names = ", ".join(tables)
 
-        def describe_table(name: str, run_context: Any = None) -> str:
-            return self.describe_table(name, run_context)
+        # Functions: copies of an agent share them, but would copy a method with all DataFrames.
+        async def describe_table(name: str, run_context: Any = None) -> str:
+            return await _in_thread(self.describe_table, name, run_context)
 
-        # A function: copies of an agent share it, but would copy a method with all DataFrames.
-        def run_sql(query: str, run_context: Any = None) -> pd.DataFrame:
-            return self.run_sql(query, run_context)
+        async def run_sql(query: str, run_context: Any = None) -> pd.DataFrame:
+            return await _in_thread(self.run_sql, query, run_context)
 
         if tables:
             describe_table.__annotations__["name"] = Literal[tuple(tables)]
@@ -149,7 +159,7 @@ class SqlTools:
         Raises
         ------
         QueryError
-            The statement is not read-only, failed, timed out, or has too many rows.
+            The statement is not read-only, failed, exceeded a limit, or has too many rows.
         """
         from agno_nb.db import sandbox
         from agno_nb.db.sql_frames import named_in
@@ -165,8 +175,13 @@ class SqlTools:
             return dict(db.read_user_rows(names, run_context.user_id))
 
         frames = self._data_frames()
+        limits: dict[str, Any] = {
+            "timeout_s": self.timeout_s,
+            "max_rows": MAX_ROWS,
+            "max_memory": memory_bytes(self.max_memory),
+        }
         try:
-            return to_pandas(sandbox.run(read, query, (), frames, timeout_s=self.timeout_s, max_rows=MAX_ROWS))
+            return to_pandas(sandbox.run(read, query, (), frames, **limits))
         except QueryError as error:
             if (unknown := unknown_table(error)) is None:
                 raise
@@ -187,6 +202,12 @@ class SqlTools:
 
     def __repr__(self) -> str:
         return f"SqlTools({', '.join(self.tables)})"
+
+
+async def _in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    from agno_nb.db.isolated import cancellable  # It imports duckdb.
+
+    return await cancellable(function, *args, **kwargs)
 
 
 def _has_name_of_the_store(name: str) -> InvalidInputError:

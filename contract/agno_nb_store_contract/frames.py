@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -131,22 +132,25 @@ class FramesContract:
             assert read(run_id=run_id).equals(of_one.reset_index(drop=True))
             assert read(run_id=run_id, limit=1).equals(of_one.tail(1).reset_index(drop=True))
 
-    def test_a_query_joins_all_that_it_names_in_whatever_way(self, db: Db) -> None:
+    @pytest.mark.parametrize("isolated", [False, True], ids=["in process", "isolated"])
+    def test_a_query_joins_all_that_it_names_in_whatever_way(self, db: Db, isolated: bool) -> None:
+        query = partial(db.query, isolated=isolated)
         fill(db, ["s1"])
-        assert db.query("FROM runs JOIN Messages USING (run_id, session_id)").df()["role"].count() == 4
-        assert len(db.query("FROM query_table('tool' || '_calls')").df()) == 1
-        assert len(db.query("FROM query('FROM raw' || '_messages')").df()) == 4
-        named = db.query('WITH x AS (SELECT count(*) AS n FROM "SUMMARIES") SELECT n, first_input FROM x, sessions')
+        assert query("FROM runs JOIN Messages USING (run_id, session_id)").df()["role"].count() == 4
+        assert len(query("FROM query_table('tool' || '_calls')").df()) == 1
+        assert len(query("FROM query('FROM raw' || '_messages')").df()) == 4
+        named = query('WITH x AS (SELECT count(*) AS n FROM "SUMMARIES") SELECT n, first_input FROM x, sessions')
         assert named.arrow().to_pylist() == [{"n": 1, "first_input": "How many?"}]
-        assert "runs" in db.query("SHOW TABLES").df()["name"].tolist()
+        assert "runs" in query("SHOW TABLES").df()["name"].tolist()
 
+    @pytest.mark.parametrize("isolated", [False, True], ids=["in process", "isolated"])
     @pytest.mark.parametrize(
         "sql",
         ["DELETE FROM raw_runs", "WITH gone AS (DELETE FROM raw_runs RETURNING *) FROM gone", "FROM nowhere",
          "SELECT 1; DELETE FROM raw_runs", "FROM read_text('/etc/hostname')", "SELECT 'open"],
     )  # fmt: skip
-    def test_a_query_only_reads(self, db: Db, sql: str) -> None:
+    def test_a_query_only_reads(self, db: Db, sql: str, isolated: bool) -> None:
         fill(db, ["s1"])
         with pytest.raises(QueryError):
-            db.query(sql)
+            db.query(sql, isolated=isolated)
         assert len(db.get_runs("s1")) == len(db.runs_df()) == 1
