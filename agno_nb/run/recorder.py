@@ -17,12 +17,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, TypeVar
 
 from agno_nb.db.base import Db
-from agno_nb.db.group_commit import StoreCall, failures
+from agno_nb.db.group_commit import StoreCall
 from agno_nb.db.process_id import runs_in_progress
 from agno_nb.db.session_state import changes, copy_state
 from agno_nb.errors import SessionNotFoundError, StoreError, StoreLocked, describe, is_store_failure, message_of
 from agno_nb.event_loop import Job, before_thread_pools_end, loop_is_idle, uncancellable
 from agno_nb.redact import warn
+from agno_nb.run.write_queue import commit_with_others
 from agno_nb.types import JsonDict, Message, Metrics, RunEvent, RunOutput, RunStatus, StepOutput, new_id
 
 P = ParamSpec("P")
@@ -274,7 +275,7 @@ class RunRecorder:
         if db is not None and db.is_uncontended and loop_is_idle():
             return method(*args, **kwargs)
         if db is not None and db.groups_commits:
-            return await uncancellable(_in_group(db, StoreCall(method, args, kwargs)))
+            return await uncancellable(commit_with_others(db, StoreCall(method, args, kwargs)))
         return await uncancellable(asyncio.to_thread(method, *args, **kwargs))
 
     async def in_store(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -283,42 +284,6 @@ class RunRecorder:
         if self.db is not None and self.db.is_uncontended and loop_is_idle():
             return work(*args, **kwargs)
         return await uncancellable(asyncio.to_thread(work, *args, **kwargs))
-
-
-_MAX_GROUP = 64
-"""Calls that are committed together. Others wait for the next commit."""
-_waiting: dict[Db, list[tuple[StoreCall, asyncio.Future[Any]]]] = {}
-"""Calls that wait for the current commit of their store. Changed on the background loop only."""
-_committing: set[asyncio.Task[None]] = set()
-
-
-async def _in_group(db: Db, call: StoreCall) -> Any:
-    """Make a call with others of the same store, which wait at the same time; no thread waits with them."""
-    done = asyncio.get_running_loop().create_future()
-    if db in _waiting:
-        _waiting[db].append((call, done))
-    else:
-        _waiting[db] = [(call, done)]
-        task = asyncio.create_task(_commit_waiting(db))
-        _committing.add(task)
-        task.add_done_callback(_committing.discard)
-    return await done
-
-
-async def _commit_waiting(db: Db) -> None:
-    waiting = _waiting[db]
-    while waiting:
-        group, waiting[:] = waiting[:_MAX_GROUP], waiting[_MAX_GROUP:]
-        try:
-            outcomes = await asyncio.to_thread(db.commit_together, [call for call, _ in group])
-        except BaseException as error:  # No thread can be started when the interpreter exits.
-            outcomes = failures(error, len(group))
-        for (_, done), outcome in zip(group, outcomes, strict=True):
-            if outcome.error is None:
-                done.set_result(outcome.value)
-            else:
-                done.set_exception(outcome.error)
-    del _waiting[db]
 
 
 class PartialAnswer:
@@ -491,7 +456,6 @@ def _after_fork_in_child() -> None:
     """Leave the unstored ends to the parent process."""
     global _storing
     _unstored.clear()
-    _waiting.clear()
     _storing = asyncio.Lock()
 
 
