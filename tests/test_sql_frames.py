@@ -334,7 +334,8 @@ def test_a_query_that_is_too_much_is_one_typed_line(db: InMemoryDb, name: str) -
             ask()
         told = str(caught.value)
         assert "\n" not in told
-        assert len(told) < sandbox.ERROR_LIMIT + 10
+        # The error of DuckDB, and a short remedy.
+        assert len(told) < sandbox.ERROR_LIMIT + 60
 
 
 def test_large_but_plain_queries_are_answered(db: InMemoryDb) -> None:
