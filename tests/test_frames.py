@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from agno_nb.db import schema, set_default_db
+from agno_nb.db.arrow_tables import sort_if_needed
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.frame_definitions import FRAMES
@@ -353,3 +355,15 @@ def test_the_store_where_none_is_given_is_the_one_of_the_process(working_directo
         assert runs_df().empty
     finally:
         set_default_db(None)
+
+
+def test_chunks_that_threads_deliver_in_any_order_are_put_in_order() -> None:
+    first, second, third = (
+        pa.table({"at": pa.array(at, pa.int64()), "place": [0, 1]}) for at in ([1, 1], [2, 3], [None, None])
+    )
+    table = sort_if_needed(pa.concat_tables([third, second, first]), ["at", "place"])
+    assert table["at"].to_pylist() == [1, 1, 2, 3, None, None]
+    assert table["place"].to_pylist() == [0, 1, 0, 1, 0, 1]
+    overlapping = pa.concat_tables([pa.table({"at": [2, 4]}), pa.table({"at": [1, 3]})])
+    assert sort_if_needed(overlapping, ["at"])["at"].to_pylist() == [1, 2, 3, 4]
+    assert sort_if_needed(overlapping.slice(0, 0), ["at"]).num_rows == 0

@@ -146,6 +146,7 @@ def sort_if_needed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     """
     import pyarrow.compute as pc
 
+    table = _with_chunks_in_order(table, columns)
     rows = table.select(columns)
     before, after = rows.slice(0, max(0, rows.num_rows - 1)), rows.slice(1)
     for name in columns:
@@ -157,6 +158,20 @@ def sort_if_needed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
         if before.num_rows == 0:
             break
     return table
+
+
+def _with_chunks_in_order(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """Order the chunks of a table by their first rows. DuckDB's threads deliver them in any order after a join."""
+    import pyarrow as pa
+
+    batches = [batch for batch in table.to_batches() if batch.num_rows > 0]
+    if len(batches) < 2:
+        return table
+
+    def first_row(batch: pa.RecordBatch) -> list[tuple[bool, Any]]:
+        return [(value is None, value) for value in (batch[name][0].as_py() for name in columns)]
+
+    return pa.Table.from_batches(sorted(batches, key=first_row), table.schema)
 
 
 def in_time_zone(frame: pd.DataFrame, tz: TimeZone) -> pd.DataFrame:
