@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from IPython.core.completer import CompletionContext
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb import Agent, Workflow
@@ -134,6 +133,8 @@ def test_what_the_notebooks_agent_uses_is_said_in_the_notebooks_terms(capsys: py
 
 
 def test_models_are_completed_by_names_that_the_option_takes() -> None:
+    from IPython.core.completer import CompletionContext  # IPython 7 has none.
+
     shell = InteractiveShell()
     shell.register_magics(magics := AgentMagics(shell))
     notebook = magics.notebook
