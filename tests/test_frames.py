@@ -357,7 +357,7 @@ def test_the_store_where_none_is_given_is_the_one_of_the_process(working_directo
         set_default_db(None)
 
 
-def test_chunks_that_threads_deliver_in_any_order_are_put_in_order() -> None:
+def test_runs_of_rows_that_threads_deliver_in_any_order_are_put_in_order() -> None:
     first, second, third = (
         pa.table({"at": pa.array(at, pa.int64()), "place": [0, 1]}) for at in ([1, 1], [2, 3], [None, None])
     )

@@ -136,6 +136,10 @@ def with_interrupted(tables: dict[str, pa.Table], run_ids: Collection[str], *, n
     return {**tables, "raw_runs": runs.set_column(place, runs.schema.field(place), stamps)}
 
 
+_ROWS_OF_A_BLOCK = 122_880
+"""Rows of a block of DuckDB's."""
+
+
 def sort_if_needed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     """Sort a table by columns if it is not in order. Rows usually are, and sorting takes longer than reading them.
 
@@ -146,7 +150,7 @@ def sort_if_needed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     """
     import pyarrow.compute as pc
 
-    table = _with_chunks_in_order(table, columns)
+    table = _with_runs_in_order(table, columns)
     rows = table.select(columns)
     before, after = rows.slice(0, max(0, rows.num_rows - 1)), rows.slice(1)
     for name in columns:
@@ -160,18 +164,29 @@ def sort_if_needed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     return table
 
 
-def _with_chunks_in_order(table: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """Order the chunks of a table by their first rows. DuckDB's threads deliver them in any order after a join."""
-    import pyarrow as pa
+def _with_runs_in_order(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """Order ascending runs of rows by their first rows.
 
-    batches = [batch for batch in table.to_batches() if batch.num_rows > 0]
-    if len(batches) < 2:
+    Several threads of DuckDB read a table block by block, and each returns the rows of its blocks.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    key = table[columns[0]]
+    falls = pc.fill_null(pc.less(key.slice(1), key.slice(0, max(0, len(key) - 1))), True)
+    ends = [index.as_py() + 1 for index in pc.indices_nonzero(falls)] if pc.sum(falls).as_py() in range(1, 1000) else []
+    if not ends:
         return table
 
-    def first_row(batch: pa.RecordBatch) -> list[tuple[bool, Any]]:
-        return [(value is None, value) for value in (batch[name][0].as_py() for name in columns)]
+    def first_row(run: pa.Table) -> list[tuple[bool, Any]]:
+        return [(value is None, value) for value in (run[name][0].as_py() for name in columns)]
 
-    return pa.Table.from_batches(sorted(batches, key=first_row), table.schema)
+    runs = [
+        table.slice(start, min(_ROWS_OF_A_BLOCK, end - start))
+        for begin, end in zip([0, *ends], [*ends, len(key)], strict=True)
+        for start in range(begin, end, _ROWS_OF_A_BLOCK)
+    ]
+    return pa.concat_tables(sorted(runs, key=first_row))
 
 
 def in_time_zone(frame: pd.DataFrame, tz: TimeZone) -> pd.DataFrame:
