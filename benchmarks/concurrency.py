@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.model_server import ANSWER, running_model_server
+from benchmarks.overhead import KEY, streamed_by_sdk
 
 RUNS, AT_ONCE = 1_000, 50
 SESSIONS, TURNS, HISTORY_RUNS = 50, 10, 5
-KEY = "not-needed"
 
 Ask = Callable[[str], Awaitable[str]]
 """Ask in a session; return the answer."""
@@ -40,16 +40,10 @@ class Contender:
 
 
 def bare_sdk(url: str, folder: str) -> Ask:
-    from openai import AsyncOpenAI
-
-    client = AsyncOpenAI(base_url=url, api_key=KEY)
+    stream = streamed_by_sdk(url)
 
     async def ask(session_id: str) -> str:
-        message: Any = {"role": "user", "content": "How many?"}
-        stream = await client.chat.completions.create(
-            model="benchmark", messages=[message], stream=True, stream_options={"include_usage": True}
-        )
-        return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+        return "".join([piece async for piece in stream()])
 
     return ask
 

@@ -26,7 +26,7 @@ KEY = "not-needed"
 Stream = Callable[[], AsyncIterator[str]]
 
 
-def bare_sdk(url: str) -> Stream:
+def streamed_by_sdk(url: str) -> Stream:
     from openai import AsyncOpenAI
 
     client = AsyncOpenAI(base_url=url, api_key=KEY)
@@ -72,7 +72,7 @@ async def measure(url: str, folder: Path, turns: int, pause_s: float) -> dict[st
     """Return, for each store, how many seconds later than the SDK's its first tokens and ends were."""
     from agno_nb import DuckDb, InMemoryDb, SqliteDb
 
-    bare = bare_sdk(url)
+    bare = streamed_by_sdk(url)
     streams = {
         "agno_nb, no store": agno_nb(url, None),
         "agno_nb InMemoryDb": agno_nb(url, InMemoryDb()),

@@ -74,13 +74,6 @@ class Group(Connection):
             raise outcome.error
         return outcome
 
-    def committed(self, cache: SessionCache) -> None:
-        """Tell all calls, and the cache, that the transaction is committed."""
-        update = CacheUpdate(cache, self.data_version, self.next_data_version)
-        for tell in self.on_commit:
-            tell(update)
-        update.end()
-
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
         self._has_written |= not sql.startswith("SELECT")
         return self._connection.execute(sql, parameters)
@@ -117,7 +110,7 @@ def commit_together(
             group = Group(driver, connection)
             prepare(group)
             outcomes = group.outcomes(calls)
-        group.committed(cache)
+        CacheUpdate(cache, group.data_version, group.next_data_version).run(group.on_commit)
     except BaseException as error:
         for undo in group.on_rollback if group is not None else ():
             undo()

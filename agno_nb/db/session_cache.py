@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import NamedTuple
@@ -79,7 +79,7 @@ class SessionCache:
     """Rows that a store object need not read: the latest sessions, and the runs that it has opened.
 
     Several threads use it, one transaction after the other, while callbacks after a commit may overlap with the next
-    transaction. There is no lock, because an interrupt could leave it locked: `_known` is replaced and never changed.
+    transaction. There is no lock, because an interrupt could leave it locked: `known` is replaced and never changed.
     """
 
     def __init__(self) -> None:
@@ -131,8 +131,10 @@ class CacheUpdate:
         self._sessions = dict(known.sessions) if is_known else {}
         self._is_followed = False
 
-    def end(self) -> None:
-        """Make the changes, unless none was told."""
+    def run(self, on_commit: Iterable[Callable[[CacheUpdate], None]]) -> None:
+        """Tell the calls of the transaction that it is committed, and make the changes, if they tell any."""
+        for tell in on_commit:
+            tell(self)
         if self._is_followed:
             # If another transaction has started since, with a newer version, it finds this one outdated.
             self._cache.known = KnownSessions(self._next_data_version, self._sessions)

@@ -85,9 +85,7 @@ class SqlDb(Db):
             yield transaction
         if transaction.on_commit:
             update = CacheUpdate(self._cache, transaction.data_version, transaction.next_data_version)
-            for tell in transaction.on_commit:
-                tell(update)
-            update.end()
+            update.run(transaction.on_commit)
 
     @property
     def is_uncontended(self) -> bool:

@@ -125,7 +125,7 @@ class LockFile:
                 if not self._is_in_place(descriptor):
                     queue.give_up()
                     return None
-                # A process that got the lock without waiting has written that nobody waits.
+                # Another process may have got the lock without waiting, and cleared the mark.
                 _write(descriptor, _WANTED_AT, _WANTED)
         except BaseException as error:
             queue.give_up()
@@ -150,7 +150,7 @@ class LockFile:
         last = _read(descriptor, _WANTED_AT + 1, _SIZE).rstrip()
         self.is_back = last == who
         self.is_shared = not self.is_back and _is_alive(last)
-        # Others may have waited as long as this process; only one that has not waited knows that nobody does.
+        # After a wait, others may still wait. Only a process that got the lock at once knows that there are none.
         wanted = _read(descriptor, _WANTED_AT, 1) if has_waited else _NOBODY_WAITS
         _write(descriptor, 0, b" " + (wanted or _NOBODY_WAITS) + who.ljust(_SIZE - 2))
         self._descriptor = descriptor
