@@ -281,7 +281,8 @@ class RunFold:
         elif event.tool is not None:
             view.put_tool(event.tool)
         elif event.details is not None:
-            view.parts.append(Note(event.content or ""))
+            if event.content:
+                view.parts.append(Note(event.content))
         else:
             view.add_text(event)
         if view is self.view and event.run_output is not None:

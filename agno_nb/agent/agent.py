@@ -242,6 +242,11 @@ class Agent(SummariesAndMemories):
         else:
             self._build_messages(context)
         await loop.run()
+        while (text := self._next_message(context)) is not None:
+            context.recorder.add_message(Message(role="user", content=text))
+            # The answer after the last message is the run's.
+            context.emit(RunEvent.run_content, content="", discards_content=True)
+            await loop.run()
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
         context.budgets, context.request_limit = self.budgets, self.request_limit
@@ -302,13 +307,17 @@ class Agent(SummariesAndMemories):
         """Whether the results of the latest calls are the answer, so that no further request is needed."""
         return False
 
+    def _next_message(self, context: RunContext) -> str | None:
+        """Return a message to which the model has to answer before the run is over, or None."""
+        return None
+
     def _build_messages(self, context: RunContext) -> None:
         run, state = context.run, context.session_state
         system = build_system_prompt(
             description=self.description,
             role=self.role,
             instructions=self.instructions,
-            members=self._members_prompt(),
+            members=self._members_prompt(context),
             values={**(context.metadata or {}), **context.dependencies, **state, "user_id": context.user_id},
             markdown=self.markdown,
             memories=context.opened.memories,
@@ -334,7 +343,7 @@ class Agent(SummariesAndMemories):
         history, limit = context.opened.history, self.max_tool_calls_from_history
         return history if limit is None else trim_tool_calls(history, limit)
 
-    def _members_prompt(self) -> str | None:
+    def _members_prompt(self, context: RunContext) -> str | None:
         """Return the description of a team's members for the leader."""
         return None
 

@@ -99,6 +99,10 @@ class RunContext:
     """Model for nested runs that have none of their own."""
     team: Runnable | None = None
     """The team that is running, or the team that this run is nested in."""
+    members: Sequence[Any] = ()
+    """The members of the team that is running."""
+    sends_nested_events: bool = True
+    """Whether listeners get the events of nested runs."""
 
     def __post_init__(self) -> None:
         self.has_listener = self.emit_to is not discard_event
@@ -149,7 +153,10 @@ class RunContext:
         if not self.has_listener:
             return
         made = make_event(self.run, event, **values)
-        for context in (self, *self.outer_runs):
+        self.emit_to(made)
+        for context in self.outer_runs:
+            if not context.sends_nested_events:
+                return
             context.emit_to(made)
 
     def takes_notice(self) -> bool:
