@@ -86,10 +86,10 @@ async def choose_members(team: Team, factory: MemberFactory, context: RunContext
     return cast("Sequence[Agent]", members)
 
 
-def leader_prompt(team: Team, members: Sequence[Agent]) -> str | None:
-    """Return the part of the leader's system message about the team, or None if it has no members."""
+def leader_prompt(team: Team, members: Sequence[Agent]) -> str:
+    """Return the part of the leader's system message about the team."""
     if not members:
-        return None
+        return "You lead a team that has no members at present. Answer yourself."
     is_unchanged = team.mode is not TeamMode.tasks and not team.determine_input_for_members
     prompt = _PROMPTS[TeamMode(str(team.mode))].replace("{sees}", _UNCHANGED if is_unchanged else _FORWARDED)
     return f"{prompt}\n{describe_members(team, members)}"

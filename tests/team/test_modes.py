@@ -71,7 +71,10 @@ def test_a_team_without_members_is_a_leader_alone() -> None:
     leader = ScriptedModel(["Hello."])
     run = Team([], model=leader, get_member_information_tool=True).run("Hi")
     assert (run.content, leader.requests[0].tools) == ("Hello.", [])
-    assert [message.role for message in leader.requests[0].messages] == ["user"]
+    assert [message.content for message in leader.requests[0].messages] == [
+        "You lead a team that has no members at present. Answer yourself.",
+        "Hi",
+    ]
     assert Team(model=ScriptedModel(["Alone."]), mode="broadcast").run("Hi").content == "Alone."
 
 
