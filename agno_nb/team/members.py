@@ -1,4 +1,4 @@
-"""The members of a team: the function that chooses them, and what the leader is told about them."""
+"""The members of a team: their choice by a function, and their description for the leader."""
 
 from __future__ import annotations
 

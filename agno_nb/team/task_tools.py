@@ -76,9 +76,9 @@ def _create_task_tool(member_ids: tuple[str, ...]) -> Tool:
         """Add a task to the list. If it has a task with this title already, nothing is added.
 
         Args:
-            title: What is to be done, in a few words.
+            title: The task in a few words.
             description: The task, with everything that the member needs to know.
-            assignee: ID of the member that executes it. Omit it for what you do yourself.
+            assignee: ID of the member that executes it. Omit it for your own work.
             depends_on: IDs of the tasks that have to be completed first. The member gets their results.
         """
         with edit_tasks(run_context) as tasks:
@@ -104,7 +104,7 @@ async def update_task_status(
     Args:
         task_id: ID of the task.
         status: The new status.
-        result: What the task has brought, if it has ended.
+        result: The result, if the task has ended.
     """
     with edit_tasks(run_context) as tasks:
         task = tasks.update_task(task_id, status=status, result=result)
@@ -117,7 +117,7 @@ async def list_tasks(run_context: Any = None) -> str:
 
 
 async def add_task_note(task_id: str, note: str, run_context: Any = None) -> str:
-    """Add a note to a task, such as what a later task will need.
+    """Add a note to a task, for example information for a later one.
 
     Args:
         task_id: ID of the task.
@@ -132,7 +132,7 @@ async def mark_all_complete(summary: str, run_context: Any = None) -> str:
     """Declare that all work is done, and then write the answer for the user.
 
     Args:
-        summary: What was done, in a few words. The user does not see it.
+        summary: The work in a few words. The user does not see it.
     """
     with edit_tasks(run_context) as tasks:
         tasks.goal_complete, tasks.completion_summary = True, summary
