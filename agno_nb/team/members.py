@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
-from agno_nb.run.context import RunContext
+from agno_nb.run.context import RunContext, call_setting
 from agno_nb.team.mode import TeamMode
 from agno_nb.tools import resolve_tools
-from agno_nb.tools.invoke import call_sync_or_async, matching_kwargs
 
 if TYPE_CHECKING:
     from agno_nb.team.team import Team
 
 MemberFactory = Callable[..., Any]
-"""A function that returns the members for a run. It may be async, and may have the parameters `team`, `run_context` and
-`session_state`."""
+"""A function that returns the members for a run, with the parameters of :func:`~agno_nb.run.context.call_setting`."""
 
 _FORWARDED = "A member knows only what you write in its task."
 _UNCHANGED = "A member gets the user's message as it is, instead of the task that you write, so keep that short."
@@ -64,26 +62,10 @@ def check_members(members: Any) -> None:
 
 
 async def choose_members(team: Team, factory: MemberFactory, context: RunContext) -> Sequence[Agent]:
-    """Call the function that returns the members of a run, unless its result for the same key is cached.
-
-    The key is the result of `callable_members_cache_key`, or else the user's ID or the session's.
-    """
-    available = {"team": team, "agent": team, "run_context": context, "session_state": context.session_state}
-
-    async def call(function: MemberFactory) -> Any:
-        return await call_sync_or_async(function, **matching_kwargs(function, available))
-
-    make_key = team.callable_members_cache_key
-    key = (context.user_id or context.session_id) if make_key is None else await call(make_key)
-    cache = team.member_cache
-    if key is not None and team.cache_callables and key in cache:
-        return cache[key]
-    members = await call(factory)
-    members = [] if members is None else members
-    check_members(members)
-    # Without a key, the latest members are known under None, for the answers to a paused run.
-    cache[key if team.cache_callables else None] = members
-    return cast("Sequence[Agent]", members)
+    """Call the function that returns the members of a run."""
+    members: Sequence[Agent] | None = await call_setting("members", factory, team, context)
+    check_members(members or [])
+    return members or []
 
 
 def leader_prompt(team: Team, members: Sequence[Agent]) -> str:
@@ -106,13 +88,7 @@ def _member_lines(members: Iterable[Agent], *, with_tools: bool, indent: str = "
         # The leader cannot call a member of an inner team, and is told its name instead of its ID.
         called = (each.name or each.component_id) if indent else each.component_id
         yield f"{indent}- {called}: {each.role or each.description or each.name}"
-        if with_tools and (names := _tool_names(each)):
+        if with_tools and (names := resolve_tools(each.listed_tools, tool_cache=each._tool_cache)):
             yield f"{indent}  Tools: {', '.join(names)}"
         inner = [part for part in each.parts if isinstance(part, Agent)]
         yield from _member_lines(inner, with_tools=with_tools, indent=f"{indent}  ")
-
-
-def _tool_names(member: Agent) -> list[str]:
-    if not isinstance(member.tools, Sequence):
-        return []
-    return list(resolve_tools(member.tools, tool_cache=member._tool_cache))

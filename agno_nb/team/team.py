@@ -66,8 +66,8 @@ class Team(Agent):
     model: Model | str | None = field(default=None, kw_only=True)
     """Model of the leader and of members without one."""
     members: Sequence[Agent] | MemberFactory = ()
-    """Agents and teams, or a function that returns them for each run. It may be async, and may have the parameters
-    `team`, `run_context` and `session_state`. Without members, the leader works alone."""
+    """Agents and teams, or a function that returns them for each run, with parameters as in `instructions`. Without
+    members, the leader works alone."""
     _: KW_ONLY
     mode: TeamMode | Literal["coordinate", "route", "broadcast", "tasks"] | None = None
     """How the leader works with the members; by default, "coordinate". It takes precedence over `respond_directly` and
@@ -94,13 +94,9 @@ class Team(Agent):
     """Store the messages of members. Their runs, with tokens, cost and time, are always stored."""
     stream_member_events: bool = True
     """Include the events of members in the team's events."""
-    cache_callables: bool = True
-    """Call the function in `members` once for each user or, without a user, for each session."""
-    callable_members_cache_key: Callable[..., Any] | None = None
-    """Function that returns the key to cache members under instead, with the same parameters. None is not cached."""
 
-    member_cache: dict[Any, Sequence[Agent]] = field(init=False, default_factory=dict)
-    """Members that the function in `members` has returned, by key."""
+    _latest_members: Sequence[Agent] = field(init=False, default=())
+    """Members of the latest run, if a function returned them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -126,8 +122,9 @@ class Team(Agent):
         """Let the leader delegate tasks to the members until it answers."""
         context.stores_nested, context.team = self.store_member_responses, self
         context.sends_nested_events = self.stream_member_events
-        members = self.members
-        context.members = await choose_members(self, members, context) if callable(members) else members
+        if callable(self.members):
+            self._latest_members = await choose_members(self, self.members, context)
+        context.members = self.parts
         if self.mode is TeamMode.tasks and not context.is_continued:
             task_tools.begin(context, self.max_iterations)
         await super().run_steps(context)
@@ -162,10 +159,8 @@ class Team(Agent):
 
     @property
     def parts(self) -> Sequence[Agent]:
-        """The members. If a function returns them, the members of earlier runs."""
-        if not callable(self.members):
-            return self.members
-        return list({id(member): member for members in self.member_cache.values() for member in members}.values())
+        """The members. If a function returns them, the members of the latest run."""
+        return self._latest_members if callable(self.members) else self.members
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
         caller = await super()._model_caller(context)

@@ -113,8 +113,8 @@ def test_a_function_returns_the_members_for_each_run() -> None:
         return [reader, writer] if session_state.get("reads") else [writer]
 
     leader = ScriptedModel(["Hi.", "Hi.", ask("reader", "x"), "Done."])
-    team = Team(choose, name="Crew", model=leader, cache_callables=False)
-    assert team.parts == []
+    team = Team(choose, name="Crew", model=leader)
+    assert list(team.parts) == []
     team.run("One", session_id="a")
     team.run("Two", session_id="a", user_id="ada")
     assert team.parts == [writer]
@@ -124,28 +124,6 @@ def test_a_function_returns_the_members_for_each_run() -> None:
     schemas = [request.tools[0].parameters["properties"]["member_id"] for request in leader.requests]
     allowed = [schema.get("enum") or [schema["const"]] for schema in schemas]
     assert allowed == [["writer"], ["writer"], ["reader", "writer"], ["reader", "writer"]]
-
-
-def test_members_of_a_function_are_cached_by_user_session_or_key() -> None:
-    calls: list[str | None] = []
-
-    def choose(run_context: RunContext) -> list[Agent]:
-        calls.append(run_context.user_id or run_context.session_id)
-        return [Agent(name="m")]
-
-    team = Team(choose, model=FunctionModel(lambda messages, tools: "Hi."))
-    for user_id, session_id in [("ada", "a"), ("ada", "b"), ("bob", "c"), (None, "d"), (None, "d"), (None, "e")]:
-        team.run("Hi", user_id=user_id, session_id=session_id)
-    assert calls == ["ada", "bob", "d", "e"]
-    calls.clear()
-    by_key = Team(
-        choose,
-        model=FunctionModel(lambda messages, tools: "Hi."),
-        callable_members_cache_key=lambda session_state: session_state.get("key"),
-    )
-    for key in ("x", "x", "y", None, None):
-        by_key.run("Hi", session_state={"key": key}, session_id=f"s{key}", user_id="ada" + str(key))
-    assert calls == ["adax", "aday", "adaNone", "adaNone"]
 
 
 @pytest.mark.parametrize(
