@@ -12,7 +12,7 @@ from agno_nb.run.context import RunContext
 from agno_nb.team.delegation import run_members
 from agno_nb.team.task import TASK_LIST_KEY, Task, TaskList, TaskStatus, load_task_list, save_task_list
 from agno_nb.tools import Tool
-from agno_nb.types import JsonDict, Message, RunEvent, RunStatus, ToolCall, counted
+from agno_nb.types import JsonDict, Message, RunStatus, TeamRunEvent, ToolCall, counted
 
 if TYPE_CHECKING:
     from agno_nb.agent.agent import Agent
@@ -46,10 +46,10 @@ def edit_tasks(context: RunContext) -> Iterator[TaskList]:
         }
         if task.id not in before:
             details |= {"description": task.description, "dependencies": task.dependencies}
-            context.emit(RunEvent.task_created, details=details)
+            context.emit(TeamRunEvent.task_created, details=details)
         elif (previous := before[task.id]) is not task.status:
             details |= {"previous_status": previous.value, "result": task.result}
-            context.emit(RunEvent.task_updated, details=details)
+            context.emit(TeamRunEvent.task_updated, details=details)
 
 
 @cache
@@ -229,7 +229,7 @@ def begin(context: RunContext, max_iterations: int) -> None:
 
 def _report_start(context: RunContext, iteration: int, max_iterations: int) -> None:
     details = {"iteration": iteration, "max_iterations": max_iterations}
-    context.emit(RunEvent.task_iteration_started, details=details)
+    context.emit(TeamRunEvent.task_iteration_started, details=details)
 
 
 def end_iteration(context: RunContext, max_iterations: int, tool_call_limit: int | None) -> str | None:
@@ -248,11 +248,11 @@ def end_iteration(context: RunContext, max_iterations: int, tool_call_limit: int
     is_done = tasks.goal_complete or tasks.all_completed() or (not tasks.tasks and is_idle)
     is_at_limit = iteration >= max_iterations or (tool_call_limit is not None and len(run.tools) >= tool_call_limit)
     details = {"task_summary": summary, **tasks.to_dict()}
-    context.emit(RunEvent.task_state_updated, details=details)
+    context.emit(TeamRunEvent.task_state_updated, details=details)
     num_open = sum(task.status is not TaskStatus.completed for task in tasks.tasks)
     limit = f"max_iterations={max_iterations}" if iteration >= max_iterations else f"tool_call_limit={tool_call_limit}"
     context.emit(
-        RunEvent.task_iteration_completed,
+        TeamRunEvent.task_iteration_completed,
         content=f"{limit} ends the run with {counted(num_open, 'open task')}" if is_at_limit and not is_done else None,
         details={"iteration": iteration, "max_iterations": max_iterations, "task_summary": summary},
     )

@@ -13,7 +13,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.run.context import RunContext
 from agno_nb.team import Team, TeamMode
 from agno_nb.testing import FunctionModel, ScriptedModel, call
-from agno_nb.types import RunEvent, RunStatus
+from agno_nb.types import RunStatus, TeamRunEvent
 from tests.team.crew import ask, echo, prompts
 
 
@@ -155,7 +155,7 @@ def test_the_content_of_a_route_is_in_the_stream_and_in_the_history(db: InMemory
     leader = ScriptedModel([ask("m", "x"), ask("m", "y")])
     team = Team([Agent(FunctionModel(echo), name="m")], model=leader, mode="route", db=db, add_history_to_context=True)
     events = [(event.event, event.content) for event in team.run("One", stream=True, session_id="s")]
-    assert events == [(RunEvent.run_content, "did: x"), (RunEvent.run_completed, "did: x")]
+    assert events == [(TeamRunEvent.run_content, "did: x"), (TeamRunEvent.run_completed, "did: x")]
     team.run("Two", session_id="s")
     # The answer is sent once, as the result of the call, but the conversation has it as the team's.
     assert [(m.role, m.content) for m in leader.requests[1].messages[1:]] == [

@@ -16,7 +16,7 @@ from agno_nb.team import Team, TeamMode
 from agno_nb.team.task import load_task_list
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
 from agno_nb.tools import tool
-from agno_nb.types import Message, RunEvent, RunStatus, ToolCall
+from agno_nb.types import Message, RunStatus, TeamRunEvent, ToolCall
 from tests.team.crew import echo
 
 
@@ -204,7 +204,7 @@ def test_the_run_ends_at_a_limit_and_says_so(settings: dict[str, Any]) -> None:
     leader = FunctionModel(lambda messages, tools: call("list_tasks") if messages[-1].role == "user" else "Still at it")
     team = Team([Agent(name="m")], model=leader, mode="tasks", **settings)
     with team.run("Go", stream=True, stream_events=True) as stream:
-        events = [event for event in stream if event.event is RunEvent.task_iteration_completed]
+        events = [event for event in stream if event.event is TeamRunEvent.task_iteration_completed]
     assert stream.result is not None
     assert (stream.result.status, stream.result.content) == (RunStatus.COMPLETED, "Still at it")
     name, value = list(settings.items())[-1]
@@ -241,18 +241,18 @@ def test_the_next_run_of_the_session_has_the_list_and_begins_anew(db: InMemoryDb
 def test_events_tell_of_tasks_as_they_change() -> None:
     leader = ScriptedModel([create("a"), execute("1"), "Done."])
     team = Team([Agent(FunctionModel(echo), name="m")], model=leader, mode="tasks")
-    events = [event for event in team.run("Go", stream=True, stream_events=True) if event.event.startswith("Task")]
+    events = [event for event in team.run("Go", stream=True, stream_events=True) if event.event.startswith("TeamTask")]
     keys = ("task_id", "title", "assignee", "status", "previous_status", "result", "iteration", "max_iterations")
     assert [(event.event.value, {key: value for key, value in (event.details or {}).items() if key in keys})
             for event in events] == [
-        ("TaskIterationStarted", {"iteration": 1, "max_iterations": 10}),
-        ("TaskCreated", {"task_id": "1", "title": "a", "assignee": "m", "status": "pending"}),
-        ("TaskUpdated", {"task_id": "1", "title": "a", "assignee": "m", "status": "in_progress",
+        ("TeamTaskIterationStarted", {"iteration": 1, "max_iterations": 10}),
+        ("TeamTaskCreated", {"task_id": "1", "title": "a", "assignee": "m", "status": "pending"}),
+        ("TeamTaskUpdated", {"task_id": "1", "title": "a", "assignee": "m", "status": "in_progress",
                          "previous_status": "pending", "result": None}),
-        ("TaskUpdated", {"task_id": "1", "title": "a", "assignee": "m", "status": "completed",
+        ("TeamTaskUpdated", {"task_id": "1", "title": "a", "assignee": "m", "status": "completed",
                          "previous_status": "in_progress", "result": "did: a"}),
-        ("TaskStateUpdated", {}),
-        ("TaskIterationCompleted", {"iteration": 1, "max_iterations": 10}),
+        ("TeamTaskStateUpdated", {}),
+        ("TeamTaskIterationCompleted", {"iteration": 1, "max_iterations": 10}),
     ]  # fmt: skip
     assert (events[4].details or {})["tasks"][0]["result"] == "did: a"
 
