@@ -92,6 +92,8 @@ class Team(Agent):
     """Let the leader read the list of members again with the tool `get_member_information`."""
     store_member_responses: bool = True
     """Store the messages of members. Their runs, with tokens, cost and time, are always stored."""
+    show_members_responses: bool = False
+    """Let `print_response` display the whole answers of members in a terminal, instead of a line for each."""
     stream_member_events: bool = True
     """Include the events of members in the team's events."""
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import re
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from rich.console import Console
 
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
@@ -189,3 +193,31 @@ def test_the_answers_of_a_route_are_sent_if_the_calls_are_not(db: InMemoryDb) ->
         ("assistant", "did: x"),
         ("user", "Two"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "argument", "shows"),
+    [(False, None, False), (True, None, True), (True, False, False), (False, True, True)],
+)
+def test_a_terminal_shows_the_whole_answers_of_members(setting: bool, argument: bool | None, shows: bool) -> None:
+    long = "A line of the answer. " * 20 + "Its end."
+    inner = Team(
+        [Agent(ScriptedModel([long]), name="deep")], name="inner", model=ScriptedModel([ask("deep", "x"), "I"])
+    )
+    team = Team([inner], model=ScriptedModel([ask("inner", "x"), "Done."]), show_members_responses=setting)
+    console = Console(file=io.StringIO(), width=60)
+    team.print_response("Go", console=console, show_member_responses=argument)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert ("Its end." in text) is shows
+    titles = re.findall(r"^╭─ (.*?) ─", text, re.MULTILINE)
+    members = ["Response of deep", "Response of inner"] if shows else []
+    assert [re.sub(r" \(.*", "", title) for title in titles] == ["Message", *members, "Response"]
+
+
+def test_the_whole_answers_of_members_are_shown_by_the_async_method() -> None:
+    team = Team([Agent(FunctionModel(echo), name="m")], model=ScriptedModel([ask("m", "x"), "Done."]))
+    console = Console(file=io.StringIO(), width=60)
+    asyncio.run(team.aprint_response("Go", console=console, show_member_responses=True))
+    assert isinstance(console.file, io.StringIO)
+    assert "Response of m" in console.file.getvalue()
