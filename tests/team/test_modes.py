@@ -221,3 +221,23 @@ def test_the_whole_answers_of_members_are_shown_by_the_async_method() -> None:
     asyncio.run(team.aprint_response("Go", console=console, show_member_responses=True))
     assert isinstance(console.file, io.StringIO)
     assert "Response of m" in console.file.getvalue()
+
+
+def test_what_a_call_adds_to_the_context_is_added_to_the_members_too() -> None:
+    member, leader = FunctionModel(echo), ScriptedModel([ask("m", "x"), "Done."])
+    Team([Agent(member, name="m")], model=leader).run(
+        "Go",
+        session_state={"city": "Oslo"},
+        dependencies={"unit": "kelvin"},
+        add_session_state_to_context=True,
+        add_dependencies_to_context=True,
+    )
+    for request in (leader.requests[0], member.requests[0]):
+        assert "Oslo" in (request.messages[0].content or "")
+        assert "kelvin" in (request.messages[0].content or "")
+
+
+def test_the_answer_to_a_json_schema_is_a_dict() -> None:
+    schema = {"title": "City", "type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    run = Team([], model=ScriptedModel(['{"name": "Oslo"}'])).run("Go", output_schema=schema)
+    assert (run.content, run.content_type) == ({"name": "Oslo"}, "dict")
