@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Unpack
 
+from agno_nb._agno_parts import OF_RUNNABLES
 from agno_nb._keywords import typed_kwargs
 from agno_nb.run.inputs import Input
 from agno_nb.run.options import OPTION_ALIASES, RunOptions, first_set
@@ -26,7 +27,7 @@ class DisplayMethods:
         arun: Any
         _text_of: Any
 
-    @typed_kwargs(RunOptions, OPTION_ALIASES, reads_agno=True)
+    @typed_kwargs(RunOptions, OPTION_ALIASES, agno=OF_RUNNABLES)
     def print_response(
         self,
         input: Input,
@@ -62,7 +63,7 @@ class DisplayMethods:
         print_stream(events, message=message, live=live, markdown=first_set(markdown, True), console=console)
 
     @async_version_of(print_response)
-    @typed_kwargs(RunOptions, OPTION_ALIASES, reads_agno=True)
+    @typed_kwargs(RunOptions, OPTION_ALIASES, agno=OF_RUNNABLES)
     async def aprint_response(
         self,
         input: Input,
