@@ -117,10 +117,6 @@ class RunContext:
         return self.opened.session
 
     @property
-    def messages(self) -> list[Message]:
-        return self.run.messages
-
-    @property
     def run_id(self) -> str:
         return self.run.run_id
 
