@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from agno_nb._agno_parts import MISSING_KEYWORDS, NO_EFFECT
+from agno_nb._agno_parts import NONE_OF_AGNO, AgnoKeywords
 from agno_nb.errors import UnknownArgumentError
 
 C = TypeVar("C", bound=type[Any])
@@ -48,9 +48,9 @@ def translate(
     aliases: Mapping[str, str],
     deprecated: Collection[str],
     of: str,
-    reads_agno: bool = False,
+    agno: AgnoKeywords = NONE_OF_AGNO,
 ) -> dict[str, Any]:
-    """Rename aliases in `kwargs`. With `reads_agno`, leave out agno's keywords that have no effect.
+    """Rename aliases in `kwargs`, and leave out agno's keywords that have no effect.
 
     Raises
     ------
@@ -62,10 +62,10 @@ def translate(
     result: dict[str, Any] = {}
     for name, value in kwargs.items():
         if name not in known and name not in aliases:
-            if reads_agno and name in NO_EFFECT:
+            if name in agno.no_effect:
                 continue
-            if reads_agno and name in MISSING_KEYWORDS:
-                raise UnknownArgumentError(f"{of} has no argument {name!r}: agno_nb has no {MISSING_KEYWORDS[name]}")
+            if name in agno.missing:
+                raise UnknownArgumentError(f"{of} has no argument {name!r}: agno_nb has no {agno.missing[name]}")
             current = [each for each in [*known, *aliases] if each not in deprecated]
             raise UnknownArgumentError(f"{of} has no argument {name!r}: {nearest(name, current)}")
         target = name if name in known else aliases[name]
@@ -81,11 +81,11 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 
 
 def suggest_on_unknown_kwarg(
-    aliases: Mapping[str, str], deprecated: Collection[str] = (), *, reads_agno: bool = False
+    aliases: Mapping[str, str], deprecated: Collection[str] = (), *, agno: AgnoKeywords = NONE_OF_AGNO
 ) -> Callable[[D], D]:
     """Make a function or the constructor of a class accept `aliases`, and suggest names for unknown keywords.
 
-    With `reads_agno`, or a class attribute of that name, agno's keywords in `_agno_parts` are known too.
+    The keywords of agno that have no effect or are missing are `agno`, or a class attribute `agno_keywords`.
     """
 
     def decorate(target: D) -> D:
@@ -94,14 +94,12 @@ def suggest_on_unknown_kwarg(
         parameters = inspect.signature(target).parameters.values()
         known = [each.name for each in parameters if each.kind in _NAMED and each.name != "self"]
         names = frozenset(known)
-        knows_agno = reads_agno or getattr(cls, "reads_agno", False)
+        of_agno: AgnoKeywords = getattr(cls, "agno_keywords", agno)
 
         def renamed(owner: object, kwargs: Mapping[str, Any]) -> dict[str, Any]:
             is_inherited = cls is not None and type(owner).__init__ is checked
             of = (type(owner) if is_inherited else target).__name__
-            return translate(
-                kwargs, known=known, aliases=aliases, deprecated=deprecated, of=f"{of}()", reads_agno=knows_agno
-            )
+            return translate(kwargs, known=known, aliases=aliases, deprecated=deprecated, of=f"{of}()", agno=of_agno)
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             if not names.issuperset(kwargs):
@@ -190,7 +188,7 @@ def suggest_in_methods(*names: str) -> Callable[[C], C]:
 
 
 def typed_kwargs(
-    options: type[Any], aliases: Mapping[str, str] | None = None, *, reads_agno: bool = False
+    options: type[Any], aliases: Mapping[str, str] | None = None, *, agno: AgnoKeywords = NONE_OF_AGNO
 ) -> Callable[[F], F]:
     """Give a function that ends in ``**options`` a signature that lists the keys of `options`, and check the names."""
 
@@ -202,6 +200,6 @@ def typed_kwargs(
             for name, annotation in options.__annotations__.items()
         ]
         function.__signature__ = signature.replace(parameters=[*own, *option_parameters])  # type: ignore[attr-defined]
-        return suggest_on_unknown_kwarg(aliases or {}, reads_agno=reads_agno)(function)
+        return suggest_on_unknown_kwarg(aliases or {}, agno=agno)(function)
 
     return decorate

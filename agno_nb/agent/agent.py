@@ -21,6 +21,7 @@ from agno_nb.agent.tool_choice import normalized
 from agno_nb.errors import InvalidInputError, RunNotContinuableError
 from agno_nb.event_loop import run_blocking
 from agno_nb.models.base import Model, ModelRequest, complete
+from agno_nb.models.fallback import FallbackConfig
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import RetryPolicy
 from agno_nb.run import defaults
@@ -115,6 +116,8 @@ class Agent(RunMessages, Configuration):
     """Double the delay after each retry."""
     fallback_models: Sequence[Model | str] = ()
     """Models to use, in this order, if the provider keeps failing. Each change is an event and is displayed."""
+    fallback_config: FallbackConfig | None = None
+    """Models to use by the kind of failure, instead of `fallback_models`."""
     budget: Budget | Sequence[Budget] | None = None
     """Limits on cost and tokens. They include nested runs."""
     tool_call_limit: int | None = None
@@ -230,7 +233,8 @@ class Agent(RunMessages, Configuration):
         policy = RetryPolicy(
             max_retries=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff
         )
-        return ModelCaller(model=model, fallback_models=self.fallback_models, retry_policy=policy, context=context)
+        fallbacks = self.fallback_config or FallbackConfig(on_error=self.fallback_models)
+        return ModelCaller(model=model, fallbacks=fallbacks, retry_policy=policy, context=context)
 
     def _tool_executor(self, context: RunContext, caller: ModelCaller, tools: Sequence[Any]) -> ToolExecutor:
         return ToolExecutor(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Unpack
 
+from agno_nb._agno_parts import OF_RUNNABLES
 from agno_nb._keywords import typed_kwargs
 from agno_nb.run.inputs import Input
 from agno_nb.run.options import OPTION_ALIASES, RunOptions, first_set
@@ -28,7 +29,7 @@ class DisplayMethods:
         arun: Any
         _text_of: Any
 
-    @typed_kwargs(RunOptions, OPTION_ALIASES, reads_agno=True)
+    @typed_kwargs(RunOptions, OPTION_ALIASES, agno=OF_RUNNABLES)
     def print_response(
         self,
         input: Input,
@@ -77,7 +78,7 @@ class DisplayMethods:
         }
 
     @async_version_of(print_response)
-    @typed_kwargs(RunOptions, OPTION_ALIASES, reads_agno=True)
+    @typed_kwargs(RunOptions, OPTION_ALIASES, agno=OF_RUNNABLES)
     async def aprint_response(
         self,
         input: Input,

@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, TypeAlias, Unpack, overload
 
+from agno_nb._agno_parts import OF_RUNNABLES, AgnoKeywords
 from agno_nb._keywords import nearest, typed_kwargs
 from agno_nb.db.base import AsyncDb, ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
@@ -50,8 +51,7 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
     """Base class of agents, teams and workflows. Subclasses implement :meth:`run_steps`."""
 
     kind: ClassVar[SessionType]
-    reads_agno: ClassVar[bool] = True
-    """Whether the constructor knows agno's keywords that have no effect, and those of parts that are missing."""
+    agno_keywords: ClassVar[AgnoKeywords] = OF_RUNNABLES
     continuable: ClassVar[frozenset[RunStatus]] = frozenset({RunStatus.PAUSED})
     """Statuses of runs that can be continued."""
 
@@ -241,7 +241,7 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
     def run(self, input: Input, *, stream: Literal[True], **options: Unpack[RunCall]) -> RunStream: ...
     @overload
     def run(self, input: Input, *, stream: NotStreamed = None, **options: Unpack[RunCall]) -> RunOutput: ...
-    @typed_kwargs(RunCall, OPTION_ALIASES, reads_agno=True)
+    @typed_kwargs(RunCall, OPTION_ALIASES, agno=OF_RUNNABLES)
     def run(self, input: Input, *, stream: bool | None = None, **options: Any) -> RunOutput | RunStream:
         """Run the agent, team or workflow on `input` and store the run in its session.
 
@@ -284,7 +284,7 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
     @overload
     def arun(self, input: Input, *, stream: NotStreamed = None, **options: Unpack[RunCall]) -> AwaitableRun: ...
     @async_version_of(run)
-    @typed_kwargs(RunCall, OPTION_ALIASES, reads_agno=True)
+    @typed_kwargs(RunCall, OPTION_ALIASES, agno=OF_RUNNABLES)
     def arun(self, input: Input, *, stream: bool | None = None, **options: Any) -> AwaitableRun | AsyncRunStream:
         text, stream = self._text_of(input, options), self._streams(stream, options)
         return start_run(execute, self, text, options, method="run", stream=stream, is_async=True)
@@ -297,7 +297,7 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
     def continue_run(
         self, run_output: RunOutput | None = None, *, stream: NotStreamed = None, **options: Unpack[ContinueCall]
     ) -> RunOutput: ...
-    @typed_kwargs(ContinueCall, {"run_response": "run_output"}, reads_agno=True)
+    @typed_kwargs(ContinueCall, {"run_response": "run_output"}, agno=OF_RUNNABLES)
     def continue_run(
         self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
     ) -> RunOutput | RunStream:
@@ -350,7 +350,7 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
         self, run_output: RunOutput | None = None, *, stream: NotStreamed = None, **options: Unpack[ContinueCall]
     ) -> AwaitableRun: ...
     @async_version_of(continue_run)
-    @typed_kwargs(ContinueCall, {"run_response": "run_output"}, reads_agno=True)
+    @typed_kwargs(ContinueCall, {"run_response": "run_output"}, agno=OF_RUNNABLES)
     def acontinue_run(
         self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
     ) -> AwaitableRun | AsyncRunStream:
@@ -423,7 +423,7 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
     def continue_from(
         self, run_id: str, input: Input, *, stream: NotStreamed = None, **options: Unpack[BranchCall]
     ) -> RunOutput: ...
-    @typed_kwargs(BranchCall, OPTION_ALIASES, reads_agno=True)
+    @typed_kwargs(BranchCall, OPTION_ALIASES, agno=OF_RUNNABLES)
     def continue_from(
         self, run_id: str, input: Input, *, stream: bool | None = None, **options: Any
     ) -> RunOutput | RunStream:
@@ -448,9 +448,8 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
         RunError, SessionOwnershipError, StoreError
             As in :meth:`run`.
         """
-        return start_run(
-            branch, self, run_id, self._text_of(input, options), options, method="continue_from", stream=stream
-        )
+        text, stream = self._text_of(input, options), self._streams(stream, options)
+        return start_run(branch, self, run_id, text, options, method="continue_from", stream=stream)
 
     @overload
     def acontinue_from(
@@ -461,7 +460,7 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
         self, run_id: str, input: Input, *, stream: NotStreamed = None, **options: Unpack[BranchCall]
     ) -> AwaitableRun: ...
     @async_version_of(continue_from)
-    @typed_kwargs(BranchCall, OPTION_ALIASES, reads_agno=True)
+    @typed_kwargs(BranchCall, OPTION_ALIASES, agno=OF_RUNNABLES)
     def acontinue_from(
         self, run_id: str, input: Input, *, stream: bool | None = None, **options: Any
     ) -> AwaitableRun | AsyncRunStream:
