@@ -379,7 +379,7 @@ def _store_reopen(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
         each
         for each in run.requirements
         if each.run_id == run.run_id and each.kind != "external_execution" and each.confirmed is not False
-        if each.is_resolved and not each.tool.is_finished
+        if each.is_resolved() and not each.tool.is_finished
     ]
     interrupted = [each for each in approved if each.started_at is not None]
     starting = [each for each in approved if each.started_at is None]

@@ -13,12 +13,14 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Generic, Self, TypeVar, overload
 
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 
 JsonDict = dict[str, Any]
 T = TypeVar("T")
 
 
+@suggest_on_unknown_kwarg({})
 class Alias(Generic[T]):
     """An attribute that reads and sets another one, by default under agno's name. `path` may have dots."""
 

@@ -248,7 +248,7 @@ class RunOutput:
     @property
     def active_requirements(self) -> list[Requirement]:
         """Requirements to resolve before the run can be continued."""
-        return [requirement for requirement in self.requirements if not requirement.is_resolved]
+        return [requirement for requirement in self.requirements if not requirement.is_resolved()]
 
     @property
     def tools_requiring_confirmation(self) -> list[ToolCall]:
@@ -256,7 +256,11 @@ class RunOutput:
 
     @property
     def tools_requiring_user_input(self) -> list[ToolCall]:
-        return [requirement.tool for requirement in self.requirements if requirement.needs_user_input]
+        return [
+            requirement.tool
+            for requirement in self.requirements
+            if requirement.needs_user_input or requirement.needs_user_feedback
+        ]
 
     @property
     def tools_awaiting_external_execution(self) -> list[ToolCall]:
