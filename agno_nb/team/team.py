@@ -77,7 +77,7 @@ class Team(Agent):
     respond_directly: bool = False
     """Return the members' answers as the team's answer. The leader only chooses members and tasks."""
     max_iterations: int = 10
-    """In the mode "tasks": maximum number of times that the leader is reminded of open tasks, plus one."""
+    """Maximum number of answers of the leader in the mode "tasks"."""
     determine_input_for_members: bool = True
     """If False, members get the user's message unchanged instead of the task that the leader writes."""
     share_member_interactions: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
 from typing import Any
 
@@ -241,3 +242,16 @@ def test_the_answer_to_a_json_schema_is_a_dict() -> None:
     schema = {"title": "City", "type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
     run = Team([], model=ScriptedModel(['{"name": "Oslo"}'])).run("Go", output_schema=schema)
     assert (run.content, run.content_type) == ({"name": "Oslo"}, "dict")
+
+
+@pytest.mark.parametrize("mode", [*TeamMode])
+def test_the_settings_of_a_team_are_saved_with_its_mode(mode: TeamMode) -> None:
+    member = Agent(name="m")
+    team = Team([member], name="Crew", mode=mode, max_iterations=4)
+    saved = json.loads(json.dumps(team.to_dict()))
+    again = Team.from_dict(saved, members=[member])
+    assert (again.mode, again.name, again.max_iterations) == (mode, "Crew", 4)
+    assert (again.respond_directly, again.delegate_to_all_members) == (
+        team.respond_directly,
+        team.delegate_to_all_members,
+    )
