@@ -42,6 +42,7 @@ from agno_nb.run.context import (
     MAX_DEPTH,
     Emit,
     RunContext,
+    SessionState,
     current_run,
     current_step,
     current_tool_call_id,
@@ -308,7 +309,8 @@ def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun)
     else:
         stored = opened.session.session_state if context.db is not None else run.session_state
         kept = {} if runnable.overwrite_db_session_state else stored
-        context.session_state = merge_state(runnable.session_state, kept, options.get("session_state"))
+        state = merge_state(runnable.session_state, kept, options.get("session_state"))
+        context.session_state = SessionState(state, run)
         recorder.initial_state = revert(stored, run.state_changes)
     run.session_state = context.session_state
 
