@@ -30,7 +30,7 @@ NO_EFFECT = {
     "reasoning": "reasoning models reason by themselves; set `reasoning_effort` of the model",
     "reasoning_min_steps": "see `reasoning`",
     "reasoning_max_steps": "see `reasoning`",
-    "show_full_reasoning": "notebooks show the reasoning folded, terminals do not show it; `run.reasoning_content` has it",
+    "show_full_reasoning": "notebooks show the reasoning folded, terminals do not; `run.reasoning_content` has it",
     "show_reasoning": "see `show_full_reasoning`",
     "tags_to_include_in_markdown": "answers are shown with all tags, as text",
 }
