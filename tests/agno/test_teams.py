@@ -180,4 +180,4 @@ def test_a_workflow_session_has_the_input_and_output_of_each_run(members: list[A
     turns = [(run.run_id, run.input, run.content) for run in session.runs if run.parent_run_id is None]
     assert turns == [(run.run_id, run.input, run.content) for run in runs]
     assert runs[0].run_id != runs[1].run_id
-    assert all([step.name for step in run.step_results] == ["Look up"] for run in runs)
+    assert all([step.step_name for step in run.step_results] == ["Look up"] for run in runs)
