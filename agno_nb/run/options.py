@@ -144,6 +144,8 @@ class ContinueOptions(TypedDict, total=False):
     num_history_runs: int | None
     output_schema: Any
     """A pydantic model or JSON schema that the answer must follow."""
+    additional_data: JsonDict | None
+    """For workflows: values for steps as `step_input.additional_data`. Never stored."""
 
 
 class TurnOptions(ContinueOptions, total=False):

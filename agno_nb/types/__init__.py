@@ -3,8 +3,8 @@
 A value is complete when it is created. Only :class:`RunOutput` and :class:`ToolCall` change during a run, and only the
 pipeline (:mod:`agno_nb.run`) changes them; a :class:`Requirement` changes when a person answers it.
 
-Each module imports only those before it: basics, metrics, messages, requirements, runs, sessions. Other packages
-import values from here.
+Each module imports only those before it: basics, metrics, messages, requirements, steps, step_requirements, runs,
+sessions. Other packages import values from here.
 """
 
 from __future__ import annotations
@@ -47,9 +47,6 @@ from agno_nb.types.runs import (
     RunOutput,
     RunOutputEvent,
     RunStatus,
-    StepKind,
-    StepOutput,
-    StepStatus,
     Variable,
     completed_turns,
     current_attempts,
@@ -64,14 +61,24 @@ from agno_nb.types.sessions import (
     UserMemory,
     WorkflowSession,
 )
+from agno_nb.types.step_requirements import (
+    ExecutorRequirement,
+    OnError,
+    OnReject,
+    OnTimeout,
+    StepInputField,
+    StepRequirement,
+)
+from agno_nb.types.steps import StepKind, StepOutput, StepStatus
 
 __all__ = [
     "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "REFUSED", "SESSION_CLASSES", "TOKEN_COUNTS",
-    "AgentSession", "ApprovalKind", "Budget", "CellInfo", "ContextPart", "ContextReport", "JsonDict", "Media",
-    "Message", "Metrics", "OmittedPart", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus",
-    "Session", "SessionReader", "SessionSummary", "SessionType", "StepKind", "StepOutput", "StepStatus",
-    "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
-    "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts", "find_json",
-    "import_jsonschema", "is_deeper", "json_at", "json_object", "new_id", "now", "one_line", "shorten", "to_amount",
-    "to_plain_text", "valid_tool_name", "whole_number", "with_article",
+    "AgentSession", "ApprovalKind", "Budget", "CellInfo", "ContextPart", "ContextReport", "ExecutorRequirement",
+    "JsonDict", "Media", "Message", "Metrics", "OmittedPart", "OnError", "OnReject", "OnTimeout", "Requirement",
+    "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus", "Session", "SessionReader", "SessionSummary",
+    "SessionType", "StepInputField", "StepKind", "StepOutput", "StepRequirement", "StepStatus", "TeamSession",
+    "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable", "WorkflowSession", "as_dict",
+    "as_list", "completed_turns", "counted", "current_attempts", "find_json", "import_jsonschema", "is_deeper",
+    "json_at", "json_object", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name",
+    "whole_number", "with_article",
 ]  # fmt: skip
