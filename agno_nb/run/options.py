@@ -186,6 +186,7 @@ class RunCall(RunOptions, total=False):
     """Keyword arguments of ``run()`` besides `stream`."""
 
     stream_events: bool | None
+    yield_run_output: bool | None
 
 
 class ContinueCall(ContinueOptions, total=False):
@@ -196,6 +197,7 @@ class ContinueCall(ContinueOptions, total=False):
     requirements: Sequence[Requirement] | None
     user_id: str | None
     stream_events: bool | None
+    yield_run_output: bool | None
 
 
 class RegenerateCall(ContinueOptions, total=False):
@@ -205,9 +207,11 @@ class RegenerateCall(ContinueOptions, total=False):
     user_id: str | None
     from_partial: bool | None
     stream_events: bool | None
+    yield_run_output: bool | None
 
 
 class BranchCall(TurnOptions, total=False):
     """Keyword arguments of ``continue_from()`` besides `stream`."""
 
     stream_events: bool | None
+    yield_run_output: bool | None

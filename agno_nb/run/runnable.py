@@ -202,6 +202,8 @@ class Runnable(SessionMethods, ABC):
         stream_events : bool, default False
             Yield all events, including events of nested runs. By default only the content and the final event are
             yielded.
+        yield_run_output : bool, default False
+            Yield the RunOutput after the last event.
         **options
             See :class:`~agno_nb.run.options.RunOptions`.
 
