@@ -74,6 +74,10 @@ class RunContext:
     """Whether the ID of the session was generated for this run."""
     is_continued: bool = False
     """Whether a paused or interrupted run is being continued."""
+    stores_message_later: bool = False
+    """Whether the user's message is stored when its hooks have run, instead of when the run is opened."""
+    introduction: str | None = None
+    """The assistant's first message of the session, if the session is new."""
     partial_messages: list[Message] = field(default_factory=list)
     """Partial output of an earlier attempt that this run starts from."""
     interrupted_call_ids: frozenset[str] = frozenset()
@@ -231,6 +235,8 @@ current_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_
 
 DEPENDENCY_PARAMETERS = ("agent", "team", "workflow", "run_context", "session_state")
 """Parameters that a function among the dependencies may have."""
+SETTING_PARAMETERS = (*DEPENDENCY_PARAMETERS, "dependencies")
+"""Parameters that a function in place of a setting may have."""
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -260,6 +266,33 @@ async def resolve_dependencies(runnable: Runnable, context: RunContext) -> None:
             context.dependencies[name] = await result if inspect.isawaitable(result) else result
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             raise RunError(f"dependency {name!r} failed: {type(error).__name__}: {error}") from error
+
+
+async def call_setting(name: str, function: Callable[..., Any], runnable: Runnable, context: RunContext) -> Any:
+    """Return the value of a setting for a run: the result of a function, which may have `SETTING_PARAMETERS`.
+
+    Raises
+    ------
+    InvalidInputError
+        The function has another parameter.
+    RunError
+        The function failed.
+    """
+    values = (runnable, context.team, runnable, context, context.session_state, context.dependencies)
+    available, parameters = dict(zip(SETTING_PARAMETERS, values, strict=True)), _parameters(function) or []
+    for each in parameters:
+        if each.default is each.empty and each.kind not in _VARIADIC and each.name not in available:
+            remedy = "; to let the model call it, pass a list, tools=[...]" if name == "tools" else ""
+            raise InvalidInputError(
+                f"the function in {name} has the parameter {each.name!r}; it can only have "
+                f"{', '.join(SETTING_PARAMETERS)}{remedy}"
+            )
+    arguments = {each.name: available[each.name] for each in parameters if each.name in available}
+    try:
+        result = await in_thread(function, **arguments)
+        return await result if inspect.isawaitable(result) else result
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        raise RunError(f"the function in {name} failed: {type(error).__name__}: {error}") from error
 
 
 def _dependency_arguments(value: Any, injected: Mapping[str, Any]) -> dict[str, Any] | None:
