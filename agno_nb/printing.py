@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
@@ -15,6 +15,8 @@ from agno_nb.run_view import STATUS_WORDS, Note, RunFold, RunView, Tone, call_st
 from agno_nb.types import RunOutput, RunOutputEvent, RunStatus, ToolCall, one_line
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from agno_nb.run.entrypoints import AsyncRunStream, RunStream
 
 
@@ -33,9 +35,11 @@ class RunDisplay(Protocol):
     def finish(self, outcome: RunOutput | BaseException | None) -> None: ...
 
 
-def print_stream(events: RunStream, *, message: str | None, live: bool) -> None:
+def print_stream(
+    events: RunStream, *, message: str | None, live: bool, markdown: bool = True, console: Console | None = None
+) -> None:
     """Display a run from its events until it ends or is interrupted."""
-    drive(events, choose_display(message, live=live))
+    drive(events, choose_display(message, live=live, markdown=markdown, console=console))
 
 
 def drive(events: RunStream, display: RunDisplay) -> RunOutput:
@@ -52,9 +56,11 @@ def drive(events: RunStream, display: RunDisplay) -> RunOutput:
     return run
 
 
-async def aprint_stream(events: AsyncRunStream, *, message: str | None, live: bool) -> None:
+async def aprint_stream(
+    events: AsyncRunStream, *, message: str | None, live: bool, markdown: bool = True, console: Console | None = None
+) -> None:
     """Async version of :func:`print_stream`."""
-    display = choose_display(message, live=live)
+    display = choose_display(message, live=live, markdown=markdown, console=console)
     async with events:
         try:
             async for event in events:
@@ -75,15 +81,17 @@ def _finish_early(error: BaseException, unread: list[RunOutputEvent], display: R
     return error
 
 
-def choose_display(message: str | None, *, live: bool, markdown: bool = True) -> RunDisplay:
-    """Return the output of the cell in a kernel, and a rich display in a terminal."""
+def choose_display(
+    message: str | None, *, live: bool, markdown: bool = True, console: Console | None = None
+) -> RunDisplay:
+    """Return the output of the cell in a kernel, and a rich display in a terminal or on a given console."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    if shell is not None and hasattr(shell, "kernel"):
+    if console is None and shell is not None and hasattr(shell, "kernel"):
         from agno_nb.notebook.live import LiveAnswer
 
         return LiveAnswer(shell, markdown=markdown)
-    return _TerminalAnswer(message, live=live, markdown=markdown)
+    return _TerminalAnswer(message, live=live, markdown=markdown, console=console)
 
 
 @suggest_on_unknown_kwarg({})
@@ -108,14 +116,30 @@ def pprint_run_response(run_response: RunOutput | Iterable[RunOutputEvent], mark
         display.finish(None)
 
 
+def ask_user(user: str, emoji: str, exit_on: Collection[str]) -> str | None:
+    """Read the next message from standard input. Return None at its end, or if the message is one of `exit_on`."""
+    from rich.emoji import Emoji
+
+    prompt = Emoji.replace(" ".join(filter(None, (emoji, user)))) + ": "
+    while True:
+        try:
+            message = input(prompt).strip()
+        except EOFError:
+            return None
+        if message.lower() in exit_on:
+            return None
+        if message:
+            return message
+
+
 class _TerminalAnswer:
     """A live display of the message, the tool calls, the answer and its duration."""
 
-    def __init__(self, message: str | None, *, live: bool, markdown: bool) -> None:
+    def __init__(self, message: str | None, *, live: bool, markdown: bool, console: Console | None = None) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console()
+        self._console = Console() if console is None else console
         self._fold = RunFold(plain=not markdown)
         self._is_finished = False
         # The live display is drawn on a thread of its own.

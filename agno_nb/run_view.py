@@ -280,8 +280,8 @@ class RunFold:
             view.name = event.step or view.name
         elif event.tool is not None:
             view.put_tool(event.tool)
-        elif event.details is not None:
-            view.parts.append(Note(event.content or ""))
+        elif event.details is not None and event.content:
+            view.parts.append(Note(event.content))
         else:
             view.add_text(event)
         if view is self.view and event.run_output is not None:
@@ -348,9 +348,9 @@ def _apply_step_event(view: RunView, event: RunOutputEvent) -> None:
                 view.parts.append(Text(event.content))
         case RunEvent.step_error:
             view.status, view.error = RunStatus.ERROR, event.content
-    if event.details is not None and view.metrics.duration_s is None:
+    if view.metrics.duration_s is None:
         # The duration of a function is known to its step only.
-        view.metrics = Metrics(duration_s=event.details["duration_s"])
+        view.metrics = Metrics(duration_s=(event.details or {}).get("duration_s"))
 
 
 def _content_as_markdown(run: RunOutput) -> str:

@@ -1,5 +1,17 @@
-"""agno's path of the runs and events of agents."""
+"""agno's path of the runs and events of agents, with a class for each event, such as `RunCompletedEvent`."""
 
-from agno_nb.types import RunEvent, RunOutput, RunOutputEvent
+from __future__ import annotations
 
-__all__ = ["RunEvent", "RunOutput", "RunOutputEvent"]
+from typing import TYPE_CHECKING
+
+from agno_nb.run.inputs import RunInput
+from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, SessionType
+from agno_nb.types.events import AGENT_EVENTS, event_classes
+
+_CLASSES = event_classes(SessionType.AGENT, AGENT_EVENTS, base="BaseAgentRunEvent", module=__name__)
+globals().update(_CLASSES)
+__all__ = ["RunEvent", "RunInput", "RunOutput", "RunOutputEvent", *_CLASSES]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> type[RunOutputEvent]: ...

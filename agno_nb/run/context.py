@@ -28,6 +28,7 @@ from agno_nb.types import (
     RunStatus,
     Session,
     SessionType,
+    TeamRunEvent,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ class RunContext:
     """Whether the ID of the session was generated for this run."""
     is_continued: bool = False
     """Whether a paused or interrupted run is being continued."""
+    stores_message_later: bool = False
+    """Whether the user's message is stored when its hooks have run, instead of when the run is opened."""
+    introduction: str | None = None
+    """The assistant's first message of the session, if the session is new."""
     partial_messages: list[Message] = field(default_factory=list)
     """Partial output of an earlier attempt that this run starts from."""
     interrupted_call_ids: frozenset[str] = frozenset()
@@ -133,6 +138,26 @@ class RunContext:
         return self.outer_runs[-1] if self.outer_runs else self
 
     @property
+    def _workflow_run(self) -> RunOutput | None:
+        """The innermost workflow run that this run is nested in, or the run itself."""
+        runs = (context.run for context in (self, *self.outer_runs))
+        return next((run for run in runs if run.kind is SessionType.WORKFLOW), None)
+
+    @property
+    def workflow_id(self) -> str | None:
+        """ID of the workflow that the run is part of."""
+        return self._workflow_run.component_id if self._workflow_run is not None else None
+
+    @property
+    def workflow_name(self) -> str | None:
+        return self._workflow_run.component_name if self._workflow_run is not None else None
+
+    @property
+    def messages(self) -> list[Message]:
+        """The messages of the run so far, with the history that it sends."""
+        return self.run.messages
+
+    @property
     def run_index(self) -> int | None:
         """Number of the turn that the run is, or is part of."""
         return self.run.run_index if self.enclosing_turn is None else self.enclosing_turn.run_index
@@ -149,6 +174,9 @@ class RunContext:
         if not self.has_listener:
             return
         made = make_event(self.run, event, **values)
+        if (workflow := self._workflow_run) is not None:
+            made.workflow_id, made.workflow_name = workflow.component_id, workflow.component_name
+            made.workflow_run_id = workflow.run_id
         for context in (self, *self.outer_runs):
             context.emit_to(made)
 
@@ -207,6 +235,8 @@ current_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_
 
 DEPENDENCY_PARAMETERS = ("agent", "team", "workflow", "run_context", "session_state")
 """Parameters that a function among the dependencies may have."""
+SETTING_PARAMETERS = (*DEPENDENCY_PARAMETERS, "dependencies")
+"""Parameters that a function in place of a setting may have."""
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -236,6 +266,33 @@ async def resolve_dependencies(runnable: Runnable, context: RunContext) -> None:
             context.dependencies[name] = await result if inspect.isawaitable(result) else result
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             raise RunError(f"dependency {name!r} failed: {type(error).__name__}: {error}") from error
+
+
+async def call_setting(name: str, function: Callable[..., Any], runnable: Runnable, context: RunContext) -> Any:
+    """Return the value of a setting for a run: the result of a function, which may have `SETTING_PARAMETERS`.
+
+    Raises
+    ------
+    InvalidInputError
+        The function has another parameter.
+    RunError
+        The function failed.
+    """
+    values = (runnable, context.team, runnable, context, context.session_state, context.dependencies)
+    available, parameters = dict(zip(SETTING_PARAMETERS, values, strict=True)), _parameters(function) or []
+    for each in parameters:
+        if each.default is each.empty and each.kind not in _VARIADIC and each.name not in available:
+            remedy = "; to let the model call it, pass a list, tools=[...]" if name == "tools" else ""
+            raise InvalidInputError(
+                f"the function in {name} has the parameter {each.name!r}; it can only have "
+                f"{', '.join(SETTING_PARAMETERS)}{remedy}"
+            )
+    arguments = {each.name: available[each.name] for each in parameters if each.name in available}
+    try:
+        result = await in_thread(function, **arguments)
+        return await result if inspect.isawaitable(result) else result
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        raise RunError(f"the function in {name} failed: {type(error).__name__}: {error}") from error
 
 
 def _dependency_arguments(value: Any, injected: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -271,21 +328,29 @@ def uncalled_function_error(name: str, function: Any) -> InvalidInputError:
     )
 
 
-_WORKFLOW_EVENTS = {
-    RunEvent[f"run_{change}"]: RunEvent[f"workflow_{change}"]
-    for change in ("started", "completed", "paused", "continued", "cancelled", "error")
+_OWN_NAMES: dict[SessionType, dict[RunEvent, Any]] = {
+    SessionType.TEAM: {RunEvent[each.name]: each for each in TeamRunEvent if each.name in RunEvent.__members__},
+    SessionType.WORKFLOW: {
+        RunEvent[f"run_{change}"]: RunEvent[f"workflow_{change}"]
+        for change in ("started", "completed", "paused", "continued", "cancelled", "error")
+    },
 }
 
 
 def make_event(run: RunOutput, event: RunEvent, *, step: str | None = None, **values: Any) -> RunOutputEvent:
-    """Create an event of a run. Workflows have their own names for the start and end of a run."""
+    """Create an event of a run. Teams have their own names, and workflows for the start and end of a run."""
+    own_names = _OWN_NAMES.get(run.kind, {})
     return RunOutputEvent(
-        event=_WORKFLOW_EVENTS.get(event, event) if run.kind is SessionType.WORKFLOW else event,
+        event=own_names.get(event, event),
         step=step or run.step,
         run_id=run.run_id,
         session_id=run.session_id,
         parent_run_id=run.parent_run_id,
         parent_tool_call_id=run.parent_tool_call_id,
+        kind=run.kind,
+        component_id=run.component_id,
         component_name=run.component_name,
+        model=run.model,
+        model_provider=run.model_provider,
         **values,
     )

@@ -49,13 +49,14 @@ def start_run(work: Work, *args: Any, method: str, stream: bool | None, is_async
     final event of the run itself. `method` is the name of the blocking method, for errors.
     """
     options = args[-1]
-    stream_events = options.pop("stream_events", None)
+    stream_events, yield_run_output = options.pop("stream_events", None), options.pop("yield_run_output", None)
     if options.get("origin") is None and current_run.get() is None:
         # Only the caller's thread knows the cell that starts the run.
         options["origin"] = defaults.current_cell()
 
     def start(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
-        return work(*args, emit if stream_events else _only_content(emit))
+        coroutine = work(*args, emit if stream_events else _only_content(emit))
+        return _with_run_output(coroutine, emit) if yield_run_output else coroutine
 
     if is_async:
         return AsyncEventStream(start) if stream else event_loop.run_awaiting(work(*args, discard_event))
@@ -71,6 +72,13 @@ def start_run(work: Work, *args: Any, method: str, stream: bool | None, is_async
         raise RunInterrupted(f"the run was interrupted{stored}") from None
 
 
+async def _with_run_output(work: Coroutine[Any, Any, RunOutput], emit: Callable[[Any], None]) -> RunOutput:
+    """Make the run the last item of its stream."""
+    run = await work
+    emit(run)
+    return run
+
+
 def _only_content(emit: Emit) -> Emit:
     """Return a listener that forwards the content and the final event of the outermost run to `emit`."""
     outer_run_id: str | None = None
@@ -78,7 +86,7 @@ def _only_content(emit: Emit) -> Emit:
     def forward(event: RunOutputEvent) -> None:
         nonlocal outer_run_id
         outer_run_id = outer_run_id or event.run_id
-        if event.run_id == outer_run_id and (event.event is RunEvent.run_content or event.is_final):
+        if event.run_id == outer_run_id and (event.event.name == RunEvent.run_content.name or event.is_final):
             emit(event)
 
     return forward

@@ -1,5 +1,18 @@
-"""agno's path of the runs and events of teams."""
+"""agno's path of the runs and events of teams, with a class for each event of a team's own run."""
 
-from agno_nb.types import RunEvent as TeamRunEvent, RunOutput as TeamRunOutput, RunOutputEvent as TeamRunOutputEvent
+from __future__ import annotations
 
-__all__ = ["TeamRunEvent", "TeamRunOutput", "TeamRunOutputEvent"]
+from typing import TYPE_CHECKING
+
+from agno_nb.run.inputs import RunInput as TeamRunInput
+from agno_nb.types import RunOutput as TeamRunOutput, RunOutputEvent, SessionType, TeamRunEvent
+from agno_nb.types.events import event_classes
+
+_CLASSES = event_classes(SessionType.TEAM, TeamRunEvent, base="BaseTeamRunEvent", module=__name__)
+globals().update(_CLASSES)
+TeamRunOutputEvent: type[RunOutputEvent] = _CLASSES["BaseTeamRunEvent"]
+__all__ = ["TeamRunEvent", "TeamRunInput", "TeamRunOutput", "TeamRunOutputEvent", *_CLASSES]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> type[RunOutputEvent]: ...

@@ -1,9 +1,17 @@
-"""agno's path of the runs and events of workflows."""
+"""agno's path of the runs and events of workflows, with a class for each event of a workflow's own run."""
 
-from agno_nb.types import (
-    RunEvent as WorkflowRunEvent,
-    RunOutput as WorkflowRunOutput,
-    RunOutputEvent as WorkflowRunOutputEvent,
-)
+from __future__ import annotations
 
-__all__ = ["WorkflowRunEvent", "WorkflowRunOutput", "WorkflowRunOutputEvent"]
+from typing import TYPE_CHECKING
+
+from agno_nb.types import RunOutput as WorkflowRunOutput, RunOutputEvent, SessionType, WorkflowRunEvent
+from agno_nb.types.events import event_classes
+
+_CLASSES = event_classes(SessionType.WORKFLOW, WorkflowRunEvent, base="BaseWorkflowRunOutputEvent", module=__name__)
+globals().update(_CLASSES)
+WorkflowRunOutputEvent: type[RunOutputEvent] = _CLASSES["BaseWorkflowRunOutputEvent"]
+__all__ = ["WorkflowRunEvent", "WorkflowRunOutput", "WorkflowRunOutputEvent", *_CLASSES]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> type[RunOutputEvent]: ...

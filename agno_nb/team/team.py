@@ -118,7 +118,7 @@ class Team(Agent):
         context.default_model = caller.model
         return caller
 
-    def _members_prompt(self) -> str:
+    def _members_prompt(self, context: RunContext) -> str:
         members = [f"- {each.component_id}: {each.role or each.description or each.name}" for each in self.members]
         prompt = _LEADER_PROMPTS[DELEGATE_TO_ALL if self.delegate_to_all_members else DELEGATE_TO_ONE]
         return "\n".join([prompt, "<team_members>", *members, "</team_members>"])

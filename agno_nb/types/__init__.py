@@ -3,8 +3,8 @@
 A value is complete when it is created. Only :class:`RunOutput` and :class:`ToolCall` change during a run, and only the
 pipeline (:mod:`agno_nb.run`) changes them; a :class:`Requirement` changes when a person answers it.
 
-Each module imports only those before it: basics, metrics, messages, requirements, runs, sessions. Other packages
-import values from here.
+Each module imports only those before it: basics, metrics, messages, requirements, steps, step_requirements, runs,
+events, sessions. Other packages import values from here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from agno_nb.types.basics import (
     with_article,
 )
 from agno_nb.types.context_report import ContextPart, ContextReport, OmittedPart
+from agno_nb.types.events import RunEvent, RunOutputEvent, TeamRunEvent, WorkflowRunEvent
 from agno_nb.types.json_schema import import_jsonschema
 from agno_nb.types.json_values import find_json, json_at
 from agno_nb.types.messages import (
@@ -43,13 +44,8 @@ from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Budget, Me
 from agno_nb.types.requirements import ApprovalKind, Requirement, UserInputField
 from agno_nb.types.runs import (
     CellInfo,
-    RunEvent,
     RunOutput,
-    RunOutputEvent,
     RunStatus,
-    StepKind,
-    StepOutput,
-    StepStatus,
     Variable,
     completed_turns,
     current_attempts,
@@ -64,14 +60,24 @@ from agno_nb.types.sessions import (
     UserMemory,
     WorkflowSession,
 )
+from agno_nb.types.step_requirements import (
+    ExecutorRequirement,
+    OnError,
+    OnReject,
+    OnTimeout,
+    StepInputField,
+    StepRequirement,
+)
+from agno_nb.types.steps import StepKind, StepOutput, StepStatus
 
 __all__ = [
     "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "REFUSED", "SESSION_CLASSES", "TOKEN_COUNTS",
-    "AgentSession", "ApprovalKind", "Budget", "CellInfo", "ContextPart", "ContextReport", "JsonDict", "Media",
-    "Message", "Metrics", "OmittedPart", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus",
-    "Session", "SessionReader", "SessionSummary", "SessionType", "StepKind", "StepOutput", "StepStatus",
+    "AgentSession", "ApprovalKind", "Budget", "CellInfo", "ContextPart", "ContextReport", "ExecutorRequirement",
+    "JsonDict", "Media", "Message", "Metrics", "OmittedPart", "OnError", "OnReject", "OnTimeout", "Requirement",
+    "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus", "Session", "SessionReader", "SessionSummary",
+    "SessionType", "StepInputField", "StepKind", "StepOutput", "StepRequirement", "StepStatus", "TeamRunEvent",
     "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
-    "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts", "find_json",
-    "import_jsonschema", "is_deeper", "json_at", "json_object", "new_id", "now", "one_line", "shorten", "to_amount",
-    "to_plain_text", "valid_tool_name", "whole_number", "with_article",
+    "WorkflowRunEvent", "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts",
+    "find_json", "import_jsonschema", "is_deeper", "json_at", "json_object", "new_id", "now", "one_line", "shorten",
+    "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",
 ]  # fmt: skip

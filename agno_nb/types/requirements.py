@@ -278,6 +278,17 @@ class Requirement:
         self._clear_fields()
 
     @property
+    def starts_when_continued(self) -> bool:
+        """Whether the call was approved, and its result is not known."""
+        is_allowed = self.kind != "external_execution" and self.confirmed is not False
+        return is_allowed and self.is_resolved and not self.tool.is_finished
+
+    @property
+    def subject(self) -> str:
+        """What waits, for errors."""
+        return f"the call {self.tool.tool_name}({self.tool.arguments})"
+
+    @property
     def was_started(self) -> bool:
         """Whether the approved call was started and has no result."""
         return self.started_at is not None and not self.tool.is_finished

@@ -17,7 +17,7 @@ from agno_nb.session import TeamSession
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
 from agno_nb.tools import tool
-from agno_nb.types import Message, Metrics, RunEvent, RunStatus, ToolCall
+from agno_nb.types import Message, Metrics, RunEvent, RunStatus, TeamRunEvent, ToolCall
 from tests.team.crew import ask, echo
 
 
@@ -135,8 +135,8 @@ def test_members_respond_directly(db: InMemoryDb) -> None:
     )
     events = list(team.run("One", stream=True))
     assert [(event.event, event.content) for event in events] == [
-        (RunEvent.run_content, "did: x"),
-        (RunEvent.run_completed, "did: x"),
+        (TeamRunEvent.run_content, "did: x"),
+        (TeamRunEvent.run_completed, "did: x"),
     ]
     assert team.run("Two").content == "did: y\n\ndid: z"
     assert [(m.role, m.content) for m in team.get_chat_history()] == [
@@ -198,7 +198,7 @@ def test_cancelling_a_team_cancels_every_member(db: InMemoryDb) -> None:
                 speaking.add(event.component_name)
             if speaking == {"a", "c"}:
                 break
-        ended = [event.component_name for event in events.drain() if event.event is RunEvent.run_cancelled]
+        ended = [event.component_name for event in events.drain() if event.event.name == "run_cancelled"]
     assert sorted(ended[:3]) == ["a", "b", "c"]
     assert ended[3:] == ["t"]
     rows = db.runs_df()
