@@ -84,7 +84,8 @@ class RunLoop:
         context, tools = self.caller.context, self.executor.tools
         request = ModelRequest(
             messages=repair_tool_pairs(context.run.messages),
-            tools=[tool.spec for tool in tools.values()],
+            # In an order that does not depend on the settings, so that providers can cache the prompt.
+            tools=[tools[name].spec for name in sorted(tools)],
             allow_tool_calls=may_call,
             parse_text_tool_calls=self.parse_text_tool_calls,
         )

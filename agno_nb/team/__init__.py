@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agno_nb.team.mode import TeamMode
 from agno_nb.team.team import RunOutput, RunResponse, Team
 
-__all__ = ["RunOutput", "RunResponse", "Team"]
+__all__ = ["RunOutput", "RunResponse", "Team", "TeamMode"]
