@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, get_args, is_typed
 
 from agno_nb import media
 from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb._typed_dicts import with_known_typed_dicts
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import whole_characters
 from agno_nb.types import Media, Message, Role, ToolCall
@@ -97,7 +98,7 @@ def validated(input: Input, schema: Any) -> Input:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    adapter = TypeAdapter(schema)
+    adapter = TypeAdapter(with_known_typed_dicts(schema))
     try:
         if isinstance(input, str):
             return adapter.validate_json(input)  # type: ignore[no-any-return]
