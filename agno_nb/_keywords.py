@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from agno_nb._agno_parts import NONE_OF_AGNO, AgnoKeywords
 from agno_nb.errors import UnknownArgumentError
 
 C = TypeVar("C", bound=type[Any])
@@ -47,19 +48,24 @@ def translate(
     aliases: Mapping[str, str],
     deprecated: Collection[str],
     of: str,
+    agno: AgnoKeywords = NONE_OF_AGNO,
 ) -> dict[str, Any]:
-    """Rename aliases in `kwargs`.
+    """Rename aliases in `kwargs`, and leave out agno's keywords that have no effect.
 
     Raises
     ------
     UnknownArgumentError
-        A name is neither known nor an alias.
+        A name is neither known nor an alias, or belongs to a part of agno that we do not have.
     TypeError
         An argument is passed under two names.
     """
     result: dict[str, Any] = {}
     for name, value in kwargs.items():
         if name not in known and name not in aliases:
+            if name in agno.no_effect:
+                continue
+            if name in agno.missing:
+                raise UnknownArgumentError(f"{of} has no argument {name!r}: agno_nb has no {agno.missing[name]}")
             current = [each for each in [*known, *aliases] if each not in deprecated]
             raise UnknownArgumentError(f"{of} has no argument {name!r}: {nearest(name, current)}")
         target = name if name in known else aliases[name]
@@ -74,8 +80,13 @@ def translate(
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def suggest_on_unknown_kwarg(aliases: Mapping[str, str], deprecated: Collection[str] = ()) -> Callable[[D], D]:
-    """Make a function or the constructor of a class accept `aliases`, and suggest names for unknown keywords."""
+def suggest_on_unknown_kwarg(
+    aliases: Mapping[str, str], deprecated: Collection[str] = (), *, agno: AgnoKeywords = NONE_OF_AGNO
+) -> Callable[[D], D]:
+    """Make a function or the constructor of a class accept `aliases`, and suggest names for unknown keywords.
+
+    The keywords of agno that have no effect or are missing are `agno`, or a class attribute `agno_keywords`.
+    """
 
     def decorate(target: D) -> D:
         cls: Any = target if isinstance(target, type) else None
@@ -83,11 +94,12 @@ def suggest_on_unknown_kwarg(aliases: Mapping[str, str], deprecated: Collection[
         parameters = inspect.signature(target).parameters.values()
         known = [each.name for each in parameters if each.kind in _NAMED and each.name != "self"]
         names = frozenset(known)
+        of_agno: AgnoKeywords = getattr(cls, "agno_keywords", agno)
 
         def renamed(owner: object, kwargs: Mapping[str, Any]) -> dict[str, Any]:
             is_inherited = cls is not None and type(owner).__init__ is checked
             of = (type(owner) if is_inherited else target).__name__
-            return translate(kwargs, known=known, aliases=aliases, deprecated=deprecated, of=f"{of}()")
+            return translate(kwargs, known=known, aliases=aliases, deprecated=deprecated, of=f"{of}()", agno=of_agno)
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             if not names.issuperset(kwargs):
@@ -175,8 +187,8 @@ def suggest_in_methods(*names: str) -> Callable[[C], C]:
     return decorate
 
 
-def typed_kwargs(options: type[Any], aliases: Mapping[str, str] | None = None) -> Callable[[F], F]:
-    """Give a function that ends in ``**options`` a signature that lists the keys of `options`, and check the names."""
+def listed_kwargs(options: type[Any]) -> Callable[[F], F]:
+    """Give a function that ends in ``**options`` a signature that lists the keys of `options`."""
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
@@ -186,6 +198,13 @@ def typed_kwargs(options: type[Any], aliases: Mapping[str, str] | None = None) -
             for name, annotation in options.__annotations__.items()
         ]
         function.__signature__ = signature.replace(parameters=[*own, *option_parameters])  # type: ignore[attr-defined]
-        return suggest_on_unknown_kwarg(aliases or {})(function)
+        return function
 
     return decorate
+
+
+def typed_kwargs(
+    options: type[Any], aliases: Mapping[str, str] | None = None, *, agno: AgnoKeywords = NONE_OF_AGNO
+) -> Callable[[F], F]:
+    """Give a function that ends in ``**options`` a signature that lists the keys of `options`, and check the names."""
+    return lambda function: suggest_on_unknown_kwarg(aliases or {}, agno=agno)(listed_kwargs(options)(function))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import AsyncIterable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import AsyncIterable, Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import RunInterrupted
@@ -15,6 +15,8 @@ from agno_nb.run_view import STATUS_WORDS, Note, RunFold, RunView, Tone, call_st
 from agno_nb.types import RunOutput, RunOutputEvent, RunStatus, ToolCall, one_line
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from agno_nb.run.entrypoints import AsyncRunStream, RunStream
 
 
@@ -33,9 +35,9 @@ class RunDisplay(Protocol):
     def finish(self, outcome: RunOutput | BaseException | None) -> None: ...
 
 
-def print_stream(events: RunStream, *, message: str | None, live: bool) -> None:
+def print_stream(events: RunStream, message: str | None, **options: Unpack[DisplayOptions]) -> None:
     """Display a run from its events until it ends or is interrupted."""
-    drive(events, choose_display(message, live=live))
+    drive(events, choose_display(message, **options))
 
 
 def drive(events: RunStream, display: RunDisplay) -> RunOutput:
@@ -52,9 +54,9 @@ def drive(events: RunStream, display: RunDisplay) -> RunOutput:
     return run
 
 
-async def aprint_stream(events: AsyncRunStream, *, message: str | None, live: bool) -> None:
+async def aprint_stream(events: AsyncRunStream, message: str | None, **options: Unpack[DisplayOptions]) -> None:
     """Async version of :func:`print_stream`."""
-    display = choose_display(message, live=live)
+    display = choose_display(message, **options)
     async with events:
         try:
             async for event in events:
@@ -75,15 +77,27 @@ def _finish_early(error: BaseException, unread: list[RunOutputEvent], display: R
     return error
 
 
-def choose_display(message: str | None, *, live: bool, markdown: bool = True) -> RunDisplay:
-    """Return the output of the cell in a kernel, and a rich display in a terminal."""
+class DisplayOptions(TypedDict, total=False):
+    """Options of a display."""
+
+    live: bool
+    """Whether the answer is displayed as it arrives."""
+    markdown: bool
+    console: Console | None
+    """The console of the terminal to print to."""
+    show_members: bool
+    """Whether a terminal shows the whole answers of a team's members. A notebook always does."""
+
+
+def choose_display(message: str | None, **options: Unpack[DisplayOptions]) -> RunDisplay:
+    """Return the output of the cell in a kernel, and a rich display in a terminal or on a given console."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    if shell is not None and hasattr(shell, "kernel"):
+    if options.get("console") is None and shell is not None and hasattr(shell, "kernel"):
         from agno_nb.notebook.live import LiveAnswer
 
-        return LiveAnswer(shell, markdown=markdown)
-    return _TerminalAnswer(message, live=live, markdown=markdown)
+        return LiveAnswer(shell, markdown=options.get("markdown", True))
+    return _TerminalAnswer(message, **options)
 
 
 @suggest_on_unknown_kwarg({})
@@ -128,16 +142,40 @@ async def apprint_run_response(
     display.finish(None)
 
 
+def ask_user(user: str, emoji: str, exit_on: Collection[str]) -> str | None:
+    """Read the next message from standard input. Return None at its end, or if the message is one of `exit_on`."""
+    from rich.emoji import Emoji
+
+    prompt = Emoji.replace(" ".join(filter(None, (emoji, user)))) + ": "
+    while True:
+        try:
+            message = input(prompt).strip()
+        except EOFError:
+            return None
+        if message.lower() in exit_on:
+            return None
+        if message:
+            return message
+
+
 class _TerminalAnswer:
     """A live display of the message, the tool calls, the answer and its duration."""
 
-    def __init__(self, message: str | None, *, live: bool, markdown: bool) -> None:
+    def __init__(
+        self,
+        message: str | None,
+        *,
+        live: bool = True,
+        markdown: bool = True,
+        console: Console | None = None,
+        show_members: bool = False,
+    ) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console()
+        self._console = Console() if console is None else console
         self._fold = RunFold(plain=not markdown)
-        self._is_finished = False
+        self._is_finished, self._show_members = False, show_members
         # The live display is drawn on a thread of its own.
         self._lock = threading.Lock()
         if message is not None:
@@ -168,6 +206,7 @@ class _TerminalAnswer:
 
         with self._lock:
             run, remarks, text = self._fold.view.run, list(_remarks(self._fold.view)), self._text()
+            members = list(self._member_panels(self._fold.view)) if self._show_members else []
         if not self._is_finished:
             remarks = remarks[-LIVE_REMARKS:]
         parts: list[Any] = [_safe_text(line, _TONES[tone]) for line, tone in remarks]
@@ -181,9 +220,19 @@ class _TerminalAnswer:
                 _safe_text(f"{word}: {run.error or 'the answer is incomplete'}", "red" if run.error else "dim")
             )
         if run is None:
-            return _panel(Group(*parts), "Response")
+            return Group(*members, _panel(Group(*parts), "Response"))
         how = "cached: no model was called" if run.is_cached else f"{run.metrics.duration_s or 0:.1f} s"
-        return _panel(Group(*parts), f"Response ({how})")
+        return Group(*members, _panel(Group(*parts), f"Response ({how})"))
+
+    def _member_panels(self, view: RunView) -> Iterator[Any]:
+        """Yield a panel with the answer of each nested run that has ended, inner ones first."""
+        for part in view.parts:
+            if isinstance(part, RunView):
+                yield from self._member_panels(part)
+                if part.run is not None:
+                    text = displayable(part.run.get_content_as_string())
+                    content = text if view.plain else _markdown(text, self._console.width)
+                    yield _panel(content, f"Response of {displayable(part.name or 'nested run')}")
 
     def _text(self) -> str:
         """Return the answer, or the end of it while it grows, so that drawing a frame takes constant time."""

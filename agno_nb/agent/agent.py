@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.agent.budgets import requests_of
+from agno_nb.agent.configuration import Configuration
+from agno_nb.agent.hooks import check_hooks, run_post_hooks
 from agno_nb.agent.model_calls import ModelCaller
-from agno_nb.agent.prompt import build_context_report, build_system_prompt, join_parts, trim_tool_calls
 from agno_nb.agent.run_loop import RunLoop
-from agno_nb.agent.summaries_and_memories import SummariesAndMemories, update_user_memory
+from agno_nb.agent.run_messages import RunMessages
+from agno_nb.agent.summaries_and_memories import update_user_memory
 from agno_nb.agent.tool_calls import ToolExecutor
 from agno_nb.agent.tool_choice import normalized
-from agno_nb.db.base import ContextQuery
 from agno_nb.errors import InvalidInputError, RunNotContinuableError
 from agno_nb.event_loop import run_blocking
 from agno_nb.models.base import Model, ModelRequest, complete
+from agno_nb.models.fallback import FallbackConfig
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import RetryPolicy
 from agno_nb.run import defaults
-from agno_nb.run.context import RunContext
+from agno_nb.run.context import RunContext, call_setting
 from agno_nb.run.continue_run import (
     is_waiting,
     user_input_args,
 )
-from agno_nb.run.options import RunOptions, as_messages, first_set
 from agno_nb.run.output_schema import OutputSchema
 from agno_nb.tools import Tool, Toolkit, resolve_tools
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools, update_session_state
@@ -39,9 +40,9 @@ from agno_nb.types import (
     Message,
     RunEvent,
     RunOutput,
+    RunStatus,
     Session,
     SessionType,
-    new_id,
     whole_number,
 )
 
@@ -66,7 +67,7 @@ DEPRECATED = ["add_history_to_messages"]
 
 @suggest_on_unknown_kwarg(ALIASES, DEPRECATED)
 @dataclass(eq=False, repr=False)
-class Agent(SummariesAndMemories):
+class Agent(RunMessages, Configuration):
     """A model with instructions and tools.
 
     Examples
@@ -83,27 +84,14 @@ class Agent(SummariesAndMemories):
     model: Model | str | None = None
     """A model or a string such as ``"openai:gpt-5-mini"``. By default, the first run uses what is configured."""
     _: KW_ONLY
-    role: str | None = None
-    """Role in a team, in a few words. It is part of the leader's prompt and of the agent's own."""
-    tools: Sequence[Tool | Callable[..., Any] | Toolkit | Sequence[Any]] | None = None
-    """Functions that the model may call: tools, functions and methods, toolkits, and lists of them."""
+    tools: Sequence[Tool | Callable[..., Any] | Toolkit | Sequence[Any]] | Callable[..., Any] | None = None
+    """Functions that the model may call: tools, functions and methods, toolkits, and lists of them. Or a function that
+    returns such a list for each run, with parameters as in `instructions`."""
     tool_choice: str | Mapping[str, Any] | None = None
     """"required" or the name of a tool: the model's first answer in a run must be a call; later ones need not be.
     "none": the model sees the tools but calls none. By default, "auto", it decides. OpenAI's dict is accepted too."""
     tool_hooks: Sequence[Callable[..., Any]] = ()
     """Functions called around every tool, the first one outermost; see :class:`~agno_nb.tools.Tool`."""
-    instructions: str | Sequence[str] | None = None
-    """Instructions for the model, part of the system prompt."""
-    markdown: bool = False
-    """Ask for an answer in Markdown."""
-    add_history_to_context: bool = False
-    """Send the messages of the session's latest runs with each new one."""
-    num_history_runs: int = 3
-    """Number of latest runs to send."""
-    num_history_messages: int | None = None
-    """Number of latest messages to send, instead of whole runs."""
-    max_tool_calls_from_history: int | None = None
-    """Maximum number of tool calls of earlier runs to send, latest first."""
     read_chat_history: bool = False
     """Let the model read earlier exchanges of the session with the tool `get_chat_history`."""
     read_tool_call_history: bool = False
@@ -112,13 +100,6 @@ class Agent(SummariesAndMemories):
     """Let the model read the user's other sessions with `search_past_sessions` and `read_past_session`."""
     num_past_sessions_to_search: int = 20
     """Number of latest other sessions that the model can read."""
-    add_session_state_to_context: bool = False
-    """Add the session's state to the system prompt."""
-    enable_agentic_state: bool = False
-    """Let the model change the session's state with the tool `update_session_state`."""
-    additional_input: Sequence[Message | Mapping[str, Any] | BaseModel | str] | None = None
-    """Messages to send before the history in every run, such as few-shot examples: messages, dicts such as
-    ``{"role": "user", "content": "Hi"}``, or strings and objects, which become user messages. They are not stored."""
     output_schema: type[BaseModel] | JsonDict | None = None
     """Schema of the answer: a pydantic model, a JSON schema, or the ``{"type": "json_schema", ...}`` of an OpenAI
     request. `content` is then an object of that schema."""
@@ -126,8 +107,6 @@ class Agent(SummariesAndMemories):
     """Store images, audio and files with their messages."""
     store_tool_messages: bool = True
     """Store tool calls and their results."""
-    store_history_messages: bool = False
-    """Store the history messages that were sent with each run."""
     retries: int = 2
     """Maximum number of retries of a request that failed before its answer started, if the failure may be temporary:
     rate limits, connection errors and server errors. Each retry is an event and is displayed."""
@@ -137,6 +116,8 @@ class Agent(SummariesAndMemories):
     """Double the delay after each retry."""
     fallback_models: Sequence[Model | str] = ()
     """Models to use, in this order, if the provider keeps failing. Each change is an event and is displayed."""
+    fallback_config: FallbackConfig | None = None
+    """Models to use by the kind of failure, instead of `fallback_models`."""
     budget: Budget | Sequence[Budget] | None = None
     """Limits on cost and tokens. They include nested runs."""
     tool_call_limit: int | None = None
@@ -157,22 +138,19 @@ class Agent(SummariesAndMemories):
     def validate_settings(self) -> None:
         """Raise an InvalidInputError if a setting is invalid."""
         super().validate_settings()
-        instructions = self.instructions if isinstance(self.instructions, list | tuple) else [self.instructions or ""]
-        if not all(isinstance(each, str) for each in instructions):
-            raise InvalidInputError(
-                f"instructions is {self.instructions!r}; pass a string or a list of strings. For values that change "
-                "from run to run, use {name}, which is replaced from session_state and dependencies"
-            )
+        self.check_prompt_settings()
         limits = ("tool_call_limit", "max_tool_calls_from_history", "num_history_runs", "num_history_messages")
         for name in limits:
             whole_number(name, getattr(self, name), least=0)
         whole_number("request_limit", self.request_limit, least=1)
-        as_messages(self.additional_input)
+        check_hooks(self.pre_hooks, "pre_hooks")
+        check_hooks(self.post_hooks, "post_hooks")
         if self.tool_choice is not None:
             normalized(self.tool_choice)
-        if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
+        is_list = isinstance(self.tools, Sequence) and not isinstance(self.tools, str)
+        if self.tools is not None and not is_list and not callable(self.tools):
             raise InvalidInputError(f"tools is {self.tools!r}; pass a list of functions and toolkits")
-        for each in self.tools or ():
+        for each in self.listed_tools:
             # Other objects are checked when they are described, which takes longer.
             if each is None or isinstance(each, str | bytes | int | float | Mapping):
                 raise InvalidInputError(
@@ -182,6 +160,11 @@ class Agent(SummariesAndMemories):
     def is_continuable(self, run: RunOutput) -> bool:
         """Whether `run` is paused, or was interrupted while it executed an approved call."""
         return is_waiting(run)
+
+    @property
+    def listed_tools(self) -> Sequence[Any]:
+        """The tools as a list, which is empty if a function returns them."""
+        return [] if self.tools is None or callable(self.tools) else self.tools
 
     @property
     def budgets(self) -> Sequence[Budget]:
@@ -210,21 +193,13 @@ class Agent(SummariesAndMemories):
         schema = OutputSchema(self.output_schema)
         return {**super().output_schemas, schema.name: schema}
 
-    def context_query(self, options: RunOptions) -> ContextQuery:
-        """Return which history, summary and memories the run sends."""
-        sends_history = first_set(options.get("add_history_to_context"), self.add_history_to_context)
-        count = options.get("num_history_runs")
-        return ContextQuery(
-            num_history_runs=first_set(count, self.num_history_runs) if sends_history else 0,
-            num_history_messages=self.num_history_messages if sends_history and count is None else None,
-            summary=first_set(self.add_session_summary_to_context, self._summaries_enabled),
-            memories=first_set(self.add_memories_to_context, self._memories_enabled or self.memory_manager is not None),
-        )
-
     async def run_steps(self, context: RunContext) -> None:
         """Alternate between model requests and tool calls until the model answers."""
         caller = await self._model_caller(context)
-        executor = self._tool_executor(context, caller)
+        tools: Any = self.tools or ()
+        if callable(tools):
+            tools = await call_setting("tools", tools, self, context) or ()
+        executor = self._tool_executor(context, caller, tools)
         if caller.model.notice is not None and context.takes_notice():
             notice = f"{caller.model.notice} {self._how_to_change_model()}"
             context.emit(RunEvent.model_notice, content=notice, details={})
@@ -240,8 +215,15 @@ class Agent(SummariesAndMemories):
         if context.is_continued:
             self._restore_run(context)
         else:
-            self._build_messages(context)
+            await self._send_messages(context)
         await loop.run()
+        while (text := self._next_message(context)) is not None:
+            context.recorder.add_message(Message(role="user", content=text))
+            # The answer after the last message is the run's.
+            context.emit(RunEvent.run_content, content="", discards_content=True)
+            await loop.run()
+        if self.post_hooks and context.run.status is RunStatus.RUNNING:
+            await run_post_hooks(self.post_hooks, self, context)
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
         context.budgets, context.request_limit = self.budgets, self.request_limit
@@ -251,11 +233,12 @@ class Agent(SummariesAndMemories):
         policy = RetryPolicy(
             max_retries=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff
         )
-        return ModelCaller(model=model, fallback_models=self.fallback_models, retry_policy=policy, context=context)
+        fallbacks = self.fallback_config or FallbackConfig(on_error=self.fallback_models)
+        return ModelCaller(model=model, fallbacks=fallbacks, retry_policy=policy, context=context)
 
-    def _tool_executor(self, context: RunContext, caller: ModelCaller) -> ToolExecutor:
+    def _tool_executor(self, context: RunContext, caller: ModelCaller, tools: Sequence[Any]) -> ToolExecutor:
         return ToolExecutor(
-            tools=resolve_tools([*(self.tools or []), *self._builtin_tools(context)], tool_cache=self._tool_cache),
+            tools=resolve_tools([*tools, *self._builtin_tools(context)], tool_cache=self._tool_cache),
             hooks=self.tool_hooks,
             tool_call_limit=self.tool_call_limit,
             injected={
@@ -278,6 +261,10 @@ class Agent(SummariesAndMemories):
     def describe_run(self, context: RunContext) -> None:
         if (model := self._known_model(context)) is not None:
             context.run.model, context.run.model_provider = model.id, model.provider
+        if context.parent is None and context.db is not None:
+            context.introduction = self.introduction
+        is_template = "{" in (context.message.content or "") and self._resolves_message(context)
+        context.stores_message_later = is_template or bool(self.pre_hooks) or "messages" in context.options
 
     def _known_model(self, context: RunContext) -> Model | None:
         """Return the model of a run: the agent's own, or the team's for a member without one.
@@ -302,57 +289,13 @@ class Agent(SummariesAndMemories):
         """Whether the results of the latest calls are the answer, so that no further request is needed."""
         return False
 
-    def _build_messages(self, context: RunContext) -> None:
-        run, state = context.run, context.session_state
-        system = build_system_prompt(
-            description=self.description,
-            role=self.role,
-            instructions=self.instructions,
-            members=self._members_prompt(),
-            values={**(context.metadata or {}), **context.dependencies, **state, "user_id": context.user_id},
-            markdown=self.markdown,
-            memories=context.opened.memories,
-            summary=context.opened.summary,
-            session_state=state if self.add_session_state_to_context or self.enable_agentic_state else None,
-        )
-        if (text := join_parts(system)) is not None:
-            # Ordered before the user's message, which is already stored.
-            context.recorder.add_message(Message(role="system", content=text, created_at=context.message.created_at))
-        history = self._history(context)
-        if self.store_history_messages:
-            copies = [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
-            context.recorder.unsaved += copies
-        examples = as_messages(self.additional_input)
-        run.messages += [*examples, *history, context.message]
-        limit = self.max_tool_calls_from_history
-        run.context_report = build_context_report(context, system, examples, history, max_tool_calls=limit)
-        for message in context.partial_messages:
-            context.recorder.add_message(message)
-            run.tools += message.tool_calls
-
-    def _history(self, context: RunContext) -> list[Message]:
-        history, limit = context.opened.history, self.max_tool_calls_from_history
-        return history if limit is None else trim_tool_calls(history, limit)
-
-    def _members_prompt(self) -> str | None:
-        """Return the description of a team's members for the leader."""
+    def _next_message(self, context: RunContext) -> str | None:
+        """Return a message to which the model has to answer before the run is over, or None."""
         return None
-
-    def _restore_messages(self, context: RunContext) -> None:
-        """Add the history and examples that the run was sent to its stored messages."""
-        own = [message for message in context.run.messages if not message.from_history]
-        if not own:
-            raise RunNotContinuableError(
-                f"run {context.run_id!r} was stored without its messages (store_member_responses=False); only the "
-                "RunOutput that run() returned can be continued"
-            )
-        system = [message for message in own[:1] if message.role == "system"]
-        before = [*system, *as_messages(self.additional_input), *self._history(context)]
-        context.run.messages = [*before, *own[len(system) :]]
 
     def validate_answers(self, run: RunOutput) -> None:
         """Check that the tools of a paused run exist and accept the answers."""
-        tools = resolve_tools(self.tools or [], tool_cache=self._tool_cache)
+        tools = resolve_tools(self.listed_tools, tool_cache=self._tool_cache)
         known_call_ids = {call.tool_call_id for message in run.messages for call in message.tool_calls}
         for requirement in run.requirements:
             call = requirement.tool
@@ -363,8 +306,8 @@ class Agent(SummariesAndMemories):
                     f"run {run.run_id!r} was stored without its tool calls (store_tool_messages=False, or "
                     "store_member_responses=False of a team); only the RunOutput that run() returned can be continued"
                 )
-            if requirement.confirmed is False or requirement.kind == "external_execution":
-                continue
+            if requirement.confirmed is False or requirement.kind == "external_execution" or callable(self.tools):
+                continue  # A function returns the tools when the run is continued.
             tool = tools.get(call.tool_name)
             if tool is None:
                 raise RunNotContinuableError(

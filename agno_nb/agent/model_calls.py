@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,10 +12,12 @@ from typing import Any
 from agno_nb.agent.budgets import count_request, enforce_budgets
 from agno_nb.errors import ModelError, ModelLoadingError, ModelStreamError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
+from agno_nb.models.fallback import FallbackConfig
 from agno_nb.models.resolve import resolve_model
-from agno_nb.models.retry import LoadingWait, RetryPolicy, is_provider_error
+from agno_nb.models.retry import LoadingWait, RetryPolicy
 from agno_nb.run.context import RunContext
 from agno_nb.run.recorder import PartialAnswer
+from agno_nb.tools.invoke import call_sync_or_async
 from agno_nb.types import Message, RunEvent
 
 
@@ -26,15 +27,16 @@ class ModelCaller:
 
     model: Model
     """The model in use. A fallback model stays in use until the run ends."""
-    fallback_models: Sequence[Model | str]
+    fallbacks: FallbackConfig
     retry_policy: RetryPolicy
     context: RunContext
-    _remaining_fallbacks: Iterator[Model | str] = field(init=False)
+    _used_fallbacks: list[Model | str] = field(init=False, default_factory=list)
     _num_earlier_calls: int = field(init=False, default=0)
     """Number of calls of the models before the one in use."""
 
+    _policy: RetryPolicy = field(init=False)
+
     def __post_init__(self) -> None:
-        self._remaining_fallbacks = iter(self.fallback_models)
         self._use_model(self.model)
 
     async def request(self, request: ModelRequest) -> Message:
@@ -50,13 +52,20 @@ class ModelCaller:
         RunLimitError
             The run has reached its `request_limit`. The request was not sent.
         """
+        failed: tuple[str, ModelError] | None = None
         while True:
             try:
-                return await self._with_retries(request)
+                answer = await self._with_retries(request)
+                if failed is not None and self.fallbacks.callback is not None:
+                    await call_sync_or_async(self.fallbacks.callback, failed[0], self.model.id, failed[1])
+                return answer
             except ModelError as error:
-                may_fall_back = is_provider_error(error) and not self._has_streamed()
-                if not may_fall_back or (fallback := next(self._remaining_fallbacks, None)) is None:
+                candidates = () if self._has_streamed() else self.fallbacks.models_for(error)
+                fallback = next((each for each in candidates if each not in self._used_fallbacks), None)
+                if fallback is None:
                     raise
+                self._used_fallbacks.append(fallback)
+                failed = self.model.id, error
                 # Resolving a model may request the server's list of models.
                 model = await asyncio.to_thread(resolve_model, fallback)
                 await self.context.record_event(
@@ -94,6 +103,15 @@ class ModelCaller:
     def _use_model(self, model: Model) -> None:
         self.model = model
         run = self.context.run
+        own: dict[str, Any] = {
+            "max_retries": model.retries,
+            "delay_s": model.delay_between_retries,
+            "exponential": model.exponential_backoff,
+        }
+        self._policy = self.retry_policy
+        for name, value in own.items():
+            if value is not None:
+                self._policy = replace(self._policy, **{name: value})
         if (run.model, run.model_provider) != (model.id, model.provider):
             run.model, run.model_provider, run.served_model = model.id, model.provider, None
 
@@ -113,10 +131,10 @@ class ModelCaller:
                         raise
                     return await self._when_loaded(request, error)
             except ModelError as error:
-                wait_s = None if self._has_streamed() else self.retry_policy.wait_s(error, failures)
+                wait_s = None if self._has_streamed() else self._policy.wait_s(error, failures)
                 if wait_s is None:
                     raise
-                retry, retries = failures + 1, self.retry_policy.max_retries
+                retry, retries = failures + 1, self._policy.max_retries
                 await self.context.record_event(
                     RunEvent.model_request_retried,
                     f"Trying again in {wait_s:.2g} s (retry {retry} of {retries}). {error}",

@@ -38,12 +38,16 @@ def build_system_prompt(
     description: str | None = None,
     role: str | None = None,
     instructions: str | Sequence[str] | None = None,
+    in_tags: bool = False,
     members: str | None = None,
+    facts: Sequence[str] = (),
+    expected_output: str | None = None,
+    additional_context: str | None = None,
     values: Mapping[str, Any] = MappingProxyType({}),
-    markdown: bool = False,
     memories: Sequence[UserMemory] = (),
     summary: SessionSummary | None = None,
     session_state: JsonDict | None = None,
+    dependencies: JsonDict | None = None,
 ) -> list[tuple[str, str]]:
     """Return the parts of the system message, each with its source; :func:`join_parts` joins them.
 
@@ -51,24 +55,28 @@ def build_system_prompt(
     value of that name in `values`. Everything else is included without replacements.
     """
     paragraphs = [fill_template(description or "", values), fill_template(f"Your role: {role}" if role else "", values)]
-    if isinstance(instructions, str):
-        paragraphs.append(fill_template(instructions, values))
-    elif instructions:
-        lines = [fill_template(line, values) for line in instructions]
-        paragraphs.append("\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0])
-    if members:
-        paragraphs.append(members)
-    if markdown:
-        paragraphs.append("Write your answer in Markdown.")
+    lines = [
+        fill_template(line, values)
+        for line in ([instructions] if isinstance(instructions, str) else instructions or ())
+    ]
+    text = "\n".join(f"- {line}" for line in lines) if len(lines) > 1 else "".join(lines)
+    paragraphs.append(f"<instructions>\n{text}\n</instructions>" if in_tags and text else text)
+    paragraphs += [members or "", " ".join(facts)]
+    if expected_output:
+        paragraphs.append(f"The answer that is expected: {expected_output.strip()}")
+    paragraphs.append(additional_context or "")
     parts = [("instructions", _paragraphs(paragraphs))]
     if memories:
         memory_lines = "\n".join(f"- {' '.join(memory.memory.split())}" for memory in memories)
         parts.append(("memories", f"{_MEMORIES_PREFACE}\n<user_memories>\n{memory_lines}\n</user_memories>"))
     if summary is not None:
         parts.append(("summary", f"{_SUMMARY_PREFACE}\n<session_summary>\n{summary.summary}\n</session_summary>"))
-    if session_state is not None:
-        state = json.dumps(session_state, ensure_ascii=False, default=to_plain_text)
-        parts.append(("session state", f"<session_state>\n{state}\n</session_state>"))
+    for source, tag, value in (
+        ("dependencies", "dependencies", dependencies),
+        ("session state", "session_state", session_state),
+    ):
+        if value is not None:
+            parts.append((source, f"<{tag}>\n{json.dumps(value, ensure_ascii=False, default=to_plain_text)}\n</{tag}>"))
     return [(source, text) for source, text in parts if text]
 
 
@@ -123,13 +131,15 @@ def build_context_report(
     system: Sequence[tuple[str, str]],
     examples: Sequence[Message],
     history: Sequence[Message],
+    others: Sequence[Message],
     *,
     max_tool_calls: int | None,
 ) -> ContextReport:
     """Describe the messages of a run's first request.
 
     `system` has the parts of the system message, each with its source. `history` are the earlier messages that are
-    sent, which may be fewer than ``context.opened.history``.
+    sent, which may be fewer than ``context.opened.history``, and `others` are the messages of the input around the
+    user's last one.
     """
     run, parts = context.run, list[ContextPart]()
     for source, text in system:
@@ -143,8 +153,11 @@ def build_context_report(
     turns = {run_id: index for index, run_id in context.opened.turns}
     for run_id, messages in runs.items():
         parts.append(_message_part("history", messages, run_index=turns.get(run_id or ""), run_id=run_id))
-    prompt_chars = len(run.input) - sum(map(attrgetter("chars"), run.variables))
-    parts.append(ContextPart(source="prompt", role="user", chars=prompt_chars, text=run.input))
+    if others:
+        parts.append(_message_part("messages", others))
+    prompt = context.message.content or ""
+    prompt_chars = len(prompt) - sum(map(attrgetter("chars"), run.variables))
+    parts.append(ContextPart(source="prompt", role="user", chars=prompt_chars, text=prompt))
     for variable in run.variables:
         parts.append(ContextPart(source="variable", role="user", name=variable.name, chars=variable.chars))
     for media in context.message.media:

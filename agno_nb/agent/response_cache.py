@@ -12,11 +12,11 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, get_type_hints
 from weakref import WeakKeyDictionary
 
+from agno_nb._typed_dicts import with_known_typed_dicts
 from agno_nb.agent.prompt import add_tools_to_report, describe_tool
 from agno_nb.db.session_state import force_apply
 from agno_nb.run.background_tasks import QueueKey, wait_for
 from agno_nb.tools import Tool
-from agno_nb.tools.parameters import with_known_typed_dicts
 from agno_nb.tools.result import from_text
 from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolCall, new_id, now
 

@@ -14,7 +14,7 @@ from agno_nb.errors import OutputSchemaError
 from agno_nb.exceptions import AgentRunException
 from agno_nb.models.base import Model, ModelRequest
 from agno_nb.run.continue_run import last_assistant_message, pending_tool_calls, repair_tool_pairs
-from agno_nb.run.options import as_messages
+from agno_nb.run.inputs import as_messages
 from agno_nb.run.output_schema import OutputSchema, correction
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, ToolCall, shorten
 
@@ -86,7 +86,8 @@ class RunLoop:
         context, tools = self.caller.context, self.executor.tools
         request = ModelRequest(
             messages=repair_tool_pairs(context.run.messages),
-            tools=[tool.spec for tool in tools.values()],
+            # In an order that does not depend on the settings, so that providers can cache the prompt.
+            tools=[tools[name].spec for name in sorted(tools)],
             allow_tool_calls=may_call,
             parse_text_tool_calls=self.parse_text_tool_calls,
         )

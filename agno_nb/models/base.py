@@ -88,6 +88,8 @@ class Model(ABC):
         A warning to show in the first turn of a session, next to how to change the model.
     loading_timeout : float
         Seconds to wait for a server that is loading the model.
+    retries, delay_between_retries, exponential_backoff : optional
+        Settings for retries, which take precedence over the agent's.
     output_limit : int or None
         Maximum number of tokens of an answer, if it is set.
     """
@@ -97,6 +99,9 @@ class Model(ABC):
     sees_images: bool = True
     notice: ClassVar[str | None] = None
     loading_timeout: float = 60.0
+    retries: int | None = None
+    delay_between_retries: float | None = None
+    exponential_backoff: bool | None = None
 
     @abstractmethod
     def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:

@@ -96,7 +96,7 @@ def _from_string(text: str) -> Model:
     if provider in ("google", "gemini"):
         return Gemini(name, base_url=base_url)
     if base_url is None and provider == "ollama":
-        base_url = _ollama_url()
+        base_url = ollama_url()
     base_url = base_url or PROFILES[provider].base_url
     if not name:
         endpoint = Endpoint.find(home="openai", base_url=base_url, provider=provider)
@@ -183,7 +183,7 @@ def _start_of(answer: httpx2.Response) -> str:
     return body.decode("utf-8", "replace")
 
 
-def _ollama_url() -> str | None:
+def ollama_url() -> str | None:
     """Return the URL of Ollama from `OLLAMA_HOST`, which may be a host, a host and port, or a URL."""
     where = environment("OLLAMA_HOST")
     if not where:

@@ -155,9 +155,9 @@ def show_status(notebook: Notebook, origin: CellInfo) -> None:
     facts = {"agent": runnable.name or runnable.component_id}
     if isinstance(runnable, Agent):
         facts["model"] = _model(notebook)
-        facts["tools"] = ", ".join(map(name_of, runnable.tools or [])) or "none; `%agent tools NAME` adds a function"
+        facts["tools"] = ", ".join(map(name_of, runnable.listed_tools)) or "none; `%agent tools NAME` adds a function"
         if isinstance(runnable, Team):
-            facts["members"] = ", ".join(member.component_id for member in runnable.members)
+            facts["members"] = ", ".join(member.component_id for member in runnable.parts)
         facts["history"] = _history(notebook)
         if runnable is notebook.agent and notebook.instructions_from:
             facts["instructions"] = f"from {notebook.instructions_from}"
@@ -273,7 +273,7 @@ def use_tools(notebook: Notebook, words: list[str]) -> None:
     """Add functions to the tools of the agent, or list its tools."""
     if words:
         notebook.use_tools(words)
-    tools = notebook.runnable.tools or [] if isinstance(notebook.runnable, Agent) else []
+    tools = notebook.runnable.listed_tools if isinstance(notebook.runnable, Agent) else []
     if words:
         show_note(f"tools: {', '.join(map(name_of, tools))}")
         return

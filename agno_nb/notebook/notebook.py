@@ -218,7 +218,7 @@ class Notebook:
         agent = self._own_agent("`%agent tools`")
         added = [VariableTool(name, self._function(name), self.namespace) for name in names]
         replaced = {name_of(tool) for tool in added}
-        tools: list[Any] = [*(tool for tool in agent.tools or [] if name_of(tool) not in replaced), *added]
+        tools: list[Any] = [*(tool for tool in agent.listed_tools if name_of(tool) not in replaced), *added]
         # Reject an invalid tool now, because it would make every later cell fail.
         resolve_tools(tools, tool_cache=[])
         agent.tools = tools

@@ -74,6 +74,10 @@ class RunContext:
     """Whether the ID of the session was generated for this run."""
     is_continued: bool = False
     """Whether a paused or interrupted run is being continued."""
+    stores_message_later: bool = False
+    """Whether the user's message is stored when its hooks have run, instead of when the run is opened."""
+    introduction: str | None = None
+    """The assistant's first message of the session, if the session is new."""
     partial_messages: list[Message] = field(default_factory=list)
     """Partial output of an earlier attempt that this run starts from."""
     interrupted_call_ids: frozenset[str] = frozenset()
@@ -100,6 +104,10 @@ class RunContext:
     """Model for nested runs that have none of their own."""
     team: Runnable | None = None
     """The team that is running, or the team that this run is nested in."""
+    members: Sequence[Any] = ()
+    """The members of the team that is running."""
+    sends_nested_events: bool = True
+    """Whether listeners get the events of nested runs."""
 
     def __post_init__(self) -> None:
         self.has_listener = self.emit_to is not discard_event
@@ -153,12 +161,12 @@ class RunContext:
         """Number of the turn that the run is, or is part of."""
         return self.run.run_index if self.enclosing_turn is None else self.enclosing_turn.run_index
 
-    def emit(self, event: RunEvent, **values: Any) -> None:
+    def emit(self, event: RunEvent | TeamRunEvent, **values: Any) -> None:
         """Send an event of the run to its listener, and to the listeners of the runs that it is nested in.
 
         Parameters
         ----------
-        event : RunEvent
+        event : RunEvent or TeamRunEvent
         **values
             Fields of :class:`~agno_nb.types.RunOutputEvent`.
         """
@@ -168,7 +176,10 @@ class RunContext:
         if (workflow := self._workflow_run) is not None:
             made.workflow_id, made.workflow_name = workflow.component_id, workflow.component_name
             made.workflow_run_id = workflow.run_id
-        for context in (self, *self.outer_runs):
+        self.emit_to(made)
+        for context in self.outer_runs:
+            if not context.sends_nested_events:
+                return
             context.emit_to(made)
 
     def takes_notice(self) -> bool:
@@ -226,6 +237,8 @@ current_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_
 
 DEPENDENCY_PARAMETERS = ("agent", "team", "workflow", "run_context", "session_state")
 """Parameters that a function among the dependencies may have."""
+SETTING_PARAMETERS = (*DEPENDENCY_PARAMETERS, "dependencies")
+"""Parameters that a function in place of a setting may have."""
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -255,6 +268,33 @@ async def resolve_dependencies(runnable: Runnable, context: RunContext) -> None:
             context.dependencies[name] = await result if inspect.isawaitable(result) else result
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             raise RunError(f"dependency {name!r} failed: {type(error).__name__}: {error}") from error
+
+
+async def call_setting(name: str, function: Callable[..., Any], runnable: Runnable, context: RunContext) -> Any:
+    """Return the value of a setting for a run: the result of a function, which may have `SETTING_PARAMETERS`.
+
+    Raises
+    ------
+    InvalidInputError
+        The function has another parameter.
+    RunError
+        The function failed.
+    """
+    values = (runnable, context.team, runnable, context, context.session_state, context.dependencies)
+    available, parameters = dict(zip(SETTING_PARAMETERS, values, strict=True)), _parameters(function) or []
+    for each in parameters:
+        if each.default is each.empty and each.kind not in _VARIADIC and each.name not in available:
+            remedy = "; to let the model call it, pass a list, tools=[...]" if name == "tools" else ""
+            raise InvalidInputError(
+                f"the function in {name} has the parameter {each.name!r}; it can only have "
+                f"{', '.join(SETTING_PARAMETERS)}{remedy}"
+            )
+    arguments = {each.name: available[each.name] for each in parameters if each.name in available}
+    try:
+        result = await in_thread(function, **arguments)
+        return await result if inspect.isawaitable(result) else result
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        raise RunError(f"the function in {name} failed: {type(error).__name__}: {error}") from error
 
 
 def _dependency_arguments(value: Any, injected: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -290,7 +330,7 @@ def uncalled_function_error(name: str, function: Any) -> InvalidInputError:
     )
 
 
-_OWN_NAMES: dict[SessionType, dict[RunEvent, Any]] = {
+_OWN_NAMES: dict[SessionType, dict[RunEvent | TeamRunEvent, Any]] = {
     SessionType.TEAM: {RunEvent[each.name]: each for each in TeamRunEvent if each.name in RunEvent.__members__},
     SessionType.WORKFLOW: {
         RunEvent[f"run_{change}"]: RunEvent[f"workflow_{change}"]
@@ -299,7 +339,9 @@ _OWN_NAMES: dict[SessionType, dict[RunEvent, Any]] = {
 }
 
 
-def make_event(run: RunOutput, event: RunEvent, *, step: str | None = None, **values: Any) -> RunOutputEvent:
+def make_event(
+    run: RunOutput, event: RunEvent | TeamRunEvent, *, step: str | None = None, **values: Any
+) -> RunOutputEvent:
     """Create an event of a run. Teams have their own names, and workflows for the start and end of a run."""
     own_names = _OWN_NAMES.get(run.kind, {})
     return RunOutputEvent(

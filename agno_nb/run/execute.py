@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -35,7 +36,7 @@ from agno_nb.errors import (
 )
 from agno_nb.event_loop import is_closing, uncancellable
 from agno_nb.redact import warn
-from agno_nb.run import defaults
+from agno_nb.run import cancel, defaults
 from agno_nb.run.background_tasks import QueueKey, schedule, wait_for
 from agno_nb.run.context import (
     MAX_DEPTH,
@@ -48,7 +49,8 @@ from agno_nb.run.context import (
     resolve_dependencies,
 )
 from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids, store_of_run
-from agno_nb.run.options import RunOptions, first_set, media_of
+from agno_nb.run.inputs import media_of
+from agno_nb.run.options import RunOptions, first_set
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.recorder import RunRecorder, keep, store_unstored
 from agno_nb.run.session_lock import SessionLock, waiting_for
@@ -103,7 +105,7 @@ async def execute(
     NestedRunPaused
         The run was started by a tool or a step, and has paused.
     asyncio.CancelledError
-        The run was cancelled. It is stored with status CANCELLED.
+        The run was cancelled, and not by ``cancel_run()``. It is stored with status CANCELLED.
     """
     if (parent := current_run.get()) is not None:
         _check_parent(runnable, parent)
@@ -144,9 +146,12 @@ def _check_parent(runnable: Runnable, parent: RunContext) -> None:
 @contextmanager
 def _as_current_run(context: RunContext) -> Iterator[None]:
     run, tool_call_id, step = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
+    cancel.tasks[context.run.run_id] = asyncio.current_task()
     try:
         yield
     finally:
+        cancel.tasks.pop(context.run.run_id, None)
+        cancel.requested.discard(context.run.run_id)
         current_run.reset(run)
         current_tool_call_id.reset(tool_call_id)
         current_step.reset(step)
@@ -268,6 +273,8 @@ async def _open_run(runnable: Runnable, context: RunContext) -> OpenedRun:
     await asyncio.sleep(0)
     await store_unstored(context.db, needed=run)
     try:
+        if context.introduction is not None:
+            await _introduce(context, context.introduction)
         # From here on the run is RUNNING in the store, so nothing more may fail outside of `_run_to_end`.
         return await _open_when_free(context)
     except StoreError as error:
@@ -300,7 +307,8 @@ def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun)
             context.session_state.setdefault(key, value)
     else:
         stored = opened.session.session_state if context.db is not None else run.session_state
-        context.session_state = merge_state(runnable.session_state, stored, options.get("session_state"))
+        kept = {} if runnable.overwrite_db_session_state else stored
+        context.session_state = merge_state(runnable.session_state, kept, options.get("session_state"))
         recorder.initial_state = revert(stored, run.state_changes)
     run.session_state = context.session_state
 
@@ -323,6 +331,26 @@ async def _open_when_free(context: RunContext) -> OpenedRun:
             await asyncio.sleep(_POLL_S)
 
 
+async def _introduce(context: RunContext, text: str) -> None:
+    """Store the assistant's first message of a session as a turn, if the session does not exist yet."""
+    db = context.db
+    assert db is not None
+    if not context.is_new_session and await asyncio.to_thread(db.get_session, context.session_id) is not None:
+        return
+    message = Message(role="assistant", content=text)
+    run = replace(
+        context.run, run_id=new_id(), root_run_id="", input="", content=text, messages=[message], variables=[]
+    )
+    run.created_at = message.created_at
+    recorder = RunRecorder(run=run, db=db, persisted_form=context.recorder.persisted_form)
+    session, is_new = context.session, context.is_new_session
+    await recorder.write(
+        db.open_run, run, recorder.to_persisted([message]), session=session, nested=False, is_new_session=is_new
+    )
+    run.status, run.ended_at, context.is_new_session = RunStatus.COMPLETED, now(), False
+    await recorder.store_end()
+
+
 async def _open_now(context: RunContext) -> OpenedRun:
     db, run, recorder = context.db, context.run, context.recorder
     assert db is not None
@@ -331,7 +359,7 @@ async def _open_now(context: RunContext) -> OpenedRun:
     return await recorder.write(
         db.open_run,
         run,
-        recorder.to_persisted([context.message]),
+        recorder.to_persisted([] if context.stores_message_later else [context.message]),
         session=context.session,
         nested=context.enclosing_turn is not None,
         # The partial messages still have the ID of the run that they come from.
@@ -347,12 +375,7 @@ def _store_reopen(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
     If the process that started a call has died, it is unknown whether the call was executed, so approval is requested
     again.
     """
-    approved = [
-        each
-        for each in run.requirements
-        if each.run_id == run.run_id and each.kind != "external_execution" and each.confirmed is not False
-        if each.is_resolved() and not each.tool.is_finished
-    ]
+    approved = [each for each in run.requirements if each.run_id == run.run_id and each.starts_when_continued]
     interrupted = [each for each in approved if each.started_at is not None]
     starting = [each for each in approved if each.started_at is None]
     for each in starting:
@@ -407,6 +430,10 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
         if context.parent is not None and task is not None:
             context.parent.child_tasks.discard(task)
     context.emit(RunEvent[f"run_{run.status.lower()}"], content=run.get_content_as_string(), run_output=run)
+    if isinstance(failure, asyncio.CancelledError) and cancel.is_cancelled(run.run_id):
+        if task is not None:
+            task.uncancel()
+        return run
     if failure is not None:
         raise failure
     return run

@@ -9,24 +9,34 @@ from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, TypeAlias, Unpack, overload
 
-from agno_nb._keywords import typed_kwargs
+from agno_nb._agno_parts import OF_RUNNABLES, AgnoKeywords
+from agno_nb._keywords import nearest, typed_kwargs
 from agno_nb.db.base import AsyncDb, ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, UnknownArgumentError
 from agno_nb.run import defaults
 from agno_nb.run.background_tasks import BackgroundTask
-from agno_nb.run.context import RunContext
-from agno_nb.run.entrypoints import AsyncRunStream, RunStream, branch, continue_paused_run, regenerate_turn, start_run
+from agno_nb.run.cancel import acancel_run, cancel_run
+from agno_nb.run.context import RunContext, current_run
+from agno_nb.run.display_methods import DisplayMethods
+from agno_nb.run.entrypoints import (
+    AsyncRunStream,
+    RunStream,
+    branch,
+    continue_paused_run,
+    regenerate_turn,
+    start_run,
+)
 from agno_nb.run.execute import execute
+from agno_nb.run.inputs import Input, as_text, validated
 from agno_nb.run.options import (
     OPTION_ALIASES,
     BranchCall,
     ContinueCall,
-    Input,
     RegenerateCall,
     RunCall,
     RunOptions,
-    as_text,
+    first_set,
 )
 from agno_nb.run.output_schema import OutputSchema
 from agno_nb.run.session_methods import SessionMethods, async_version_of
@@ -37,10 +47,11 @@ AwaitableRun: TypeAlias = Coroutine[Any, Any, RunOutput]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Runnable(SessionMethods, ABC):
+class Runnable(SessionMethods, DisplayMethods, ABC):
     """Base class of agents, teams and workflows. Subclasses implement :meth:`run_steps`."""
 
     kind: ClassVar[SessionType]
+    agno_keywords: ClassVar[AgnoKeywords] = OF_RUNNABLES
     continuable: ClassVar[frozenset[RunStatus]] = frozenset({RunStatus.PAUSED})
     """Statuses of runs that can be continued."""
 
@@ -59,11 +70,19 @@ class Runnable(SessionMethods, ABC):
     stores nothing. With False, nothing is stored."""
     session_state: JsonDict | None = None
     """Initial state of a new session."""
+    overwrite_db_session_state: bool = False
+    """Start each run with `session_state` of the call over that of the agent, instead of the stored state."""
     metadata: JsonDict | None = None
     """Stored with each run, merged with the metadata of the call, and with each session that it creates."""
     dependencies: JsonDict | None = None
     """Values for ``{name}`` in instructions, and for tools as ``run_context.dependencies``. Never stored. Functions are
     called once per run; they may be async and take `agent`, `run_context` or `session_state`."""
+    input_schema: Any = None
+    """Schema that inputs must follow: a pydantic model, a TypedDict or a dataclass. They are checked before the run."""
+    stream: bool | None = None
+    """Default of `stream` in :meth:`run` and :meth:`arun`. Runs inside of other runs ignore it."""
+    stream_events: bool | None = None
+    """Default of `stream_events`."""
 
     _automatic_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
     _last_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
@@ -108,6 +127,23 @@ class Runnable(SessionMethods, ABC):
         # Shared, because they may be objects that cannot be copied, such as connections.
         memo[id(self.dependencies)] = self.dependencies
         other.__setstate__(deepcopy(self.__getstate__(), memo))
+        return other
+
+    def deep_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
+        """Return a copy without sessions of its own, with other values for some settings.
+
+        Raises
+        ------
+        UnknownArgumentError
+            `update` has a name that is not a setting.
+        """
+        other = deepcopy(self)
+        settings = [each.name for each in fields(self) if each.init]
+        for name, value in (update or {}).items():
+            if name not in settings:
+                raise UnknownArgumentError(f"{self!r} has no setting {name!r}: {nearest(name, settings)}")
+            setattr(other, name, value)
+        other.validate_settings()
         return other
 
     def use_notebook_defaults(self) -> None:
@@ -168,6 +204,9 @@ class Runnable(SessionMethods, ABC):
         """Return the stored form of a message, or None to store nothing."""
         return message
 
+    cancel_run = staticmethod(cancel_run)
+    acancel_run = staticmethod(acancel_run)
+
     @property
     def component_id(self) -> str:
         """ID that sessions and runs are stored with."""
@@ -184,21 +223,38 @@ class Runnable(SessionMethods, ABC):
         self._automatic_session_ids[user_id] = new_id()
         return self._automatic_session_ids[user_id]
 
+    def _text_of(self, input: Input, options: dict[str, Any]) -> str:
+        """Return an input as the text of the run. Messages around it are added to the options of the call."""
+        return as_text(input if self.input_schema is None else validated(input, self.input_schema))
+
+    def _streams(self, stream: bool | None, options: dict[str, Any]) -> bool | None:
+        """Return `stream` of a call, or else the setting, and set `stream_events` of its options likewise.
+
+        Runs inside of a run don't use the settings: a member or a step is called for its result.
+        """
+        if (self.stream is None and self.stream_events is None) or current_run.get() is not None:
+            return stream
+        options["stream_events"] = first_set(options.get("stream_events"), self.stream_events)
+        return self.stream if stream is None else stream
+
     @overload
     def run(self, input: Input, *, stream: Literal[True], **options: Unpack[RunCall]) -> RunStream: ...
     @overload
     def run(self, input: Input, *, stream: NotStreamed = None, **options: Unpack[RunCall]) -> RunOutput: ...
-    @typed_kwargs(RunCall, OPTION_ALIASES)
+    @typed_kwargs(RunCall, OPTION_ALIASES, agno=OF_RUNNABLES)
     def run(self, input: Input, *, stream: bool | None = None, **options: Any) -> RunOutput | RunStream:
         """Run the agent, team or workflow on `input` and store the run in its session.
 
         Parameters
         ----------
-        input : str, pydantic model, dict or list
-            The user's message. An object is sent and stored as JSON.
+        input : str, pydantic model, dict, list or Message
+            The user's message. An object is sent and stored as JSON, and a list of strings as lines. Of messages, or
+            dicts such as ``{"role": "user", "content": "Hi"}``, the user's last one is the input; the others are sent
+            and stored with it, after the history.
         stream : bool, optional
-            Return an iterator of events. Closing it early cancels the run. The `content` of an event is shown at once;
-            a later event with `discards_content` takes it back, if it was reasoning, a tool call or an invalid answer.
+            Return an iterator of events; defaults to the setting. Closing it early cancels the run. The `content` of an
+            event is shown at once; a later event with `discards_content` takes it back, if it was reasoning, a tool
+            call or an invalid answer.
         stream_events : bool, default False
             Yield all events, including events of nested runs. By default only the content and the final event are
             yielded.
@@ -220,16 +276,18 @@ class Runnable(SessionMethods, ABC):
         StoreError
             The run could not be stored.
         """
-        return start_run(execute, self, as_text(input), options, method="run", stream=stream)
+        text, stream = self._text_of(input, options), self._streams(stream, options)
+        return start_run(execute, self, text, options, method="run", stream=stream)
 
     @overload
     def arun(self, input: Input, *, stream: Literal[True], **options: Unpack[RunCall]) -> AsyncRunStream: ...
     @overload
     def arun(self, input: Input, *, stream: NotStreamed = None, **options: Unpack[RunCall]) -> AwaitableRun: ...
     @async_version_of(run)
-    @typed_kwargs(RunCall, OPTION_ALIASES)
+    @typed_kwargs(RunCall, OPTION_ALIASES, agno=OF_RUNNABLES)
     def arun(self, input: Input, *, stream: bool | None = None, **options: Any) -> AwaitableRun | AsyncRunStream:
-        return start_run(execute, self, as_text(input), options, method="run", stream=stream, is_async=True)
+        text, stream = self._text_of(input, options), self._streams(stream, options)
+        return start_run(execute, self, text, options, method="run", stream=stream, is_async=True)
 
     @overload
     def continue_run(
@@ -239,7 +297,7 @@ class Runnable(SessionMethods, ABC):
     def continue_run(
         self, run_output: RunOutput | None = None, *, stream: NotStreamed = None, **options: Unpack[ContinueCall]
     ) -> RunOutput: ...
-    @typed_kwargs(ContinueCall, {"run_response": "run_output"})
+    @typed_kwargs(ContinueCall, {"run_response": "run_output"}, agno=OF_RUNNABLES)
     def continue_run(
         self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
     ) -> RunOutput | RunStream:
@@ -280,6 +338,7 @@ class Runnable(SessionMethods, ABC):
         RunError
             As in :meth:`run`.
         """
+        stream = self._streams(stream, options)
         return start_run(continue_paused_run, self, run_output, options, method="continue_run", stream=stream)
 
     @overload
@@ -291,10 +350,11 @@ class Runnable(SessionMethods, ABC):
         self, run_output: RunOutput | None = None, *, stream: NotStreamed = None, **options: Unpack[ContinueCall]
     ) -> AwaitableRun: ...
     @async_version_of(continue_run)
-    @typed_kwargs(ContinueCall, {"run_response": "run_output"})
+    @typed_kwargs(ContinueCall, {"run_response": "run_output"}, agno=OF_RUNNABLES)
     def acontinue_run(
         self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
     ) -> AwaitableRun | AsyncRunStream:
+        stream = self._streams(stream, options)
         return start_run(
             continue_paused_run, self, run_output, options, method="continue_run", stream=stream, is_async=True
         )
@@ -336,6 +396,7 @@ class Runnable(SessionMethods, ABC):
         RunError, SessionOwnershipError, StoreError
             As in :meth:`run`.
         """
+        stream = self._streams(stream, options)
         return start_run(regenerate_turn, self, run_id, options, method="regenerate", stream=stream)
 
     @overload
@@ -351,6 +412,7 @@ class Runnable(SessionMethods, ABC):
     def aregenerate(
         self, run_id: str | None = None, *, stream: bool | None = None, **options: Any
     ) -> AwaitableRun | AsyncRunStream:
+        stream = self._streams(stream, options)
         return start_run(regenerate_turn, self, run_id, options, method="regenerate", stream=stream, is_async=True)
 
     @overload
@@ -361,7 +423,7 @@ class Runnable(SessionMethods, ABC):
     def continue_from(
         self, run_id: str, input: Input, *, stream: NotStreamed = None, **options: Unpack[BranchCall]
     ) -> RunOutput: ...
-    @typed_kwargs(BranchCall, OPTION_ALIASES)
+    @typed_kwargs(BranchCall, OPTION_ALIASES, agno=OF_RUNNABLES)
     def continue_from(
         self, run_id: str, input: Input, *, stream: bool | None = None, **options: Any
     ) -> RunOutput | RunStream:
@@ -386,7 +448,8 @@ class Runnable(SessionMethods, ABC):
         RunError, SessionOwnershipError, StoreError
             As in :meth:`run`.
         """
-        return start_run(branch, self, run_id, as_text(input), options, method="continue_from", stream=stream)
+        text, stream = self._text_of(input, options), self._streams(stream, options)
+        return start_run(branch, self, run_id, text, options, method="continue_from", stream=stream)
 
     @overload
     def acontinue_from(
@@ -397,45 +460,12 @@ class Runnable(SessionMethods, ABC):
         self, run_id: str, input: Input, *, stream: NotStreamed = None, **options: Unpack[BranchCall]
     ) -> AwaitableRun: ...
     @async_version_of(continue_from)
-    @typed_kwargs(BranchCall, OPTION_ALIASES)
+    @typed_kwargs(BranchCall, OPTION_ALIASES, agno=OF_RUNNABLES)
     def acontinue_from(
         self, run_id: str, input: Input, *, stream: bool | None = None, **options: Any
     ) -> AwaitableRun | AsyncRunStream:
-        return start_run(
-            branch, self, run_id, as_text(input), options, method="continue_from", stream=stream, is_async=True
-        )
-
-    @typed_kwargs(RunOptions, OPTION_ALIASES)
-    def print_response(
-        self, input: Input, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
-    ) -> None:
-        """Run and display the answer as it arrives: with rich in a terminal, as the cell's output in a notebook.
-
-        Parameters
-        ----------
-        input : str, pydantic model, dict or list
-            The user's message. An object is sent and stored as JSON.
-        stream : bool, default True
-            If False, display the answer only when it is complete.
-        show_message : bool, default True
-            Display `input` above the answer.
-        **options
-            As in :meth:`run`, which also lists the errors raised.
-        """
-        from agno_nb.printing import print_stream
-
-        events = self.run(input, stream=True, stream_events=True, **options)
-        print_stream(events, message=as_text(input) if show_message else None, live=stream)
-
-    @async_version_of(print_response)
-    @typed_kwargs(RunOptions, OPTION_ALIASES)
-    async def aprint_response(
-        self, input: Input, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
-    ) -> None:
-        from agno_nb.printing import aprint_stream
-
-        events = self.arun(input, stream=True, stream_events=True, **options)
-        await aprint_stream(events, message=as_text(input) if show_message else None, live=stream)
+        text, stream = self._text_of(input, options), self._streams(stream, options)
+        return start_run(branch, self, run_id, text, options, method="continue_from", stream=stream, is_async=True)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name or self.component_id!r})"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from agno_nb.team.mode import TeamMode
 from agno_nb.team.team import RunOutput, RunResponse, Team
 
-__all__ = ["RunOutput", "RunResponse", "Team"]
+__all__ = ["RunOutput", "RunResponse", "Team", "TeamMode"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHARS_PER_TOKEN = 4
 """A rule of thumb for English. The provider's count is in the run's metrics."""
 
-SYSTEM_SOURCES = ("instructions", "memories", "summary", "session state")
+SYSTEM_SOURCES = ("instructions", "memories", "summary", "dependencies", "session state")
 """Sources of the system message, which joins their texts with empty lines."""
 
 
@@ -28,8 +28,8 @@ class ContextPart:
     """A part of a model request."""
 
     source: str
-    """instructions, memories, summary, session state, examples, history, prompt, variable, media, tools or output
-    schema."""
+    """instructions, memories, summary, dependencies, session state, examples, history, messages, prompt, variable,
+    media, tools or output schema."""
     role: str | None = None
     """Role of the message. None for tools, output schemas, and turns of the history, which have several messages."""
     name: str | None = None

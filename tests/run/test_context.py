@@ -73,8 +73,8 @@ def test_the_system_message_holds_what_there_is_to_say() -> None:
     assert system_text(description=" ", instructions=[]) is None
     assert system_text(instructions=["One thing."]) == "One thing."
     assert (
-        system_text(description="You count.", instructions=["Be brief.", "Be right."], markdown=True)
-        == "You count.\n\n- Be brief.\n- Be right.\n\nWrite your answer in Markdown."
+        system_text(description="You count.", instructions=["Be brief.", "Be right."], facts=["It is noon."])
+        == "You count.\n\n- Be brief.\n- Be right.\n\nIt is noon."
     )
 
 

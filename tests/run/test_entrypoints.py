@@ -16,7 +16,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, ModelError, RunError
 from agno_nb.models.demo import DemoModel
 from agno_nb.testing import FunctionModel, ScriptedModel, call
-from agno_nb.types import Message, RunEvent, RunOutput, RunStatus
+from agno_nb.types import RunEvent, RunOutput, RunStatus
 from tests.run.kinds import Make, kind, talk
 
 
@@ -146,8 +146,7 @@ def test_an_object_is_said_as_its_json(make: Make, door: Callable[..., RunOutput
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([Message(role="user", content="x")], r"run\(\) takes the new user message"),
-        (Message(role="user", content="x"), r"run\(\) takes the new user message"),
+        ([], "is empty; pass a message"),
         ({"x": object()}, "to JSON"),
     ],
 )
@@ -197,9 +196,9 @@ def test_half_a_character_is_said_stored_and_told_as_one_sign() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"instructions": 5}, "instructions is 5; pass a string or a list of strings"),
-        ({"instructions": len}, "instructions is <built-in function len>; pass a string"),
-        ({"tools": len}, r"tools is <built-in function len>; pass a list of functions and toolkits"),
+        ({"instructions": 5}, "instructions is 5; pass a string, a list of strings, or a function"),
+        ({"instructions": ["Be brief.", 5]}, r"instructions is \['Be brief.', 5\]; pass a string"),
+        ({"tools": 5}, r"tools is 5; pass a list of functions and toolkits"),
         ({"tools": "len"}, "tools is 'len'; pass a list"),
         ({"db": "talks.duckdb"}, r"db is 'talks.duckdb', of type str; pass a store such as DuckDb"),
     ],

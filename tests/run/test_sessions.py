@@ -327,7 +327,7 @@ def test_every_accessor_has_an_awaited_twin(db: Db) -> None:
         assert await agent.adelete_session("s")
 
     asyncio.run(main())
-    verbs = ("get_", "set_", "update_session", "rename_", "delete_", "fork_")
+    verbs = ("get_", "set_session", "update_session", "rename_", "delete_", "fork_")
     names = [name for name in dir(Agent) if name.startswith(verbs)]
     assert [name for name in names if not hasattr(Agent, f"a{name}")] == []
 

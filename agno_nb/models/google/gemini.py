@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.models.openai.chat import OpenAIChat
+from agno_nb.models.openai.client import MODEL_ALIASES
 
 
-@suggest_on_unknown_kwarg({})
+@suggest_on_unknown_kwarg(MODEL_ALIASES)
 @dataclass(kw_only=True, repr=False, eq=False)
 class Gemini(OpenAIChat):
     """A Gemini model.

@@ -9,7 +9,7 @@ from typing import ClassVar
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, ModelServerError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
-from agno_nb.models.openai.client import OpenAIModel
+from agno_nb.models.openai.client import MODEL_ALIASES, OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
 from agno_nb.models.openai.history import arrange
 from agno_nb.models.openai.media import chat_part, parts, unsent_media
@@ -29,7 +29,7 @@ from agno_nb.models.openai.wire import (
 from agno_nb.types import JsonDict, Message, ToolCall, as_dict, as_list, json_object
 
 
-@suggest_on_unknown_kwarg({})
+@suggest_on_unknown_kwarg(MODEL_ALIASES)
 @dataclass(kw_only=True, repr=False, eq=False)
 class OpenAIChat(OpenAIModel):
     """A model at a server with the Chat Completions API: OpenAI, Ollama, vLLM, LM Studio, llama.cpp, OpenRouter, ...

@@ -15,6 +15,7 @@ from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from agno_nb._agno_parts import OF_MODELS, AgnoKeywords
 from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError
 from agno_nb.models import prices
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
@@ -27,7 +28,10 @@ from agno_nb.models.openai.stream import Event, Limits, read_events
 from agno_nb.models.openai.text_calls import TextCallReader
 from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable, with_unique_ids
 from agno_nb.redact import is_secret_name, remember_secret, without_secrets
-from agno_nb.types import JsonDict, Message, Metrics, as_dict
+from agno_nb.types import JsonDict, Message, Metrics, as_dict, whole_number
+
+MODEL_ALIASES = {"default_headers": "extra_headers", "request_params": "extra_body", "max_retries": "retries"}
+"""agno's names of settings."""
 
 if TYPE_CHECKING:
     import httpx2
@@ -78,6 +82,12 @@ class OpenAIModel(Model):
     """Size limit of a stream event, or of an answer that is not streamed, after decompression."""
     max_response_bytes: int = 128 * 2**20
     """Size limit of a response after decompression. Events are about a hundred times as long as their text."""
+    retries: int | None = None
+    """Maximum number of retries of a request, instead of the agent's setting."""
+    delay_between_retries: float | None = None
+    """Seconds before the first retry, instead of the agent's setting."""
+    exponential_backoff: bool | None = None
+    """Whether to double the delay after each retry, instead of the agent's setting."""
     extra_headers: Mapping[str, str] | None = None
     extra_body: JsonDict | None = None
     """Further fields of the request, which take precedence over ours."""
@@ -89,6 +99,7 @@ class OpenAIModel(Model):
     """Target of requests, resolved from settings and environment when the model was created."""
     _connection: tuple[asyncio.AbstractEventLoop, AsyncOpenAI] | None = field(default=None, init=False)
 
+    agno_keywords: ClassVar[AgnoKeywords] = OF_MODELS
     home: ClassVar[str] = "openai"
     """The provider whose URL is the default."""
     path: ClassVar[str]
@@ -107,6 +118,8 @@ class OpenAIModel(Model):
             limit = getattr(self, name)
             if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0:
                 raise InvalidInputError(f"{name} is {limit!r}; it must be a number greater than 0")
+        if self.retries is not None:
+            whole_number("retries", self.retries, least=0)
         if not isinstance(self.loading_timeout, int | float) or not self.loading_timeout >= 0:
             raise InvalidInputError(f"loading_timeout is {self.loading_timeout!r}; pass seconds, or 0 not to wait")
         if self.base_url is not None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
-from agno_nb.models.openai.client import OpenAIModel
+from agno_nb.models.openai.client import MODEL_ALIASES, OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
 from agno_nb.models.openai.history import arrange_for_responses, arrange_items
 from agno_nb.models.openai.media import parts, responses_part, unsent_media
@@ -36,7 +36,7 @@ _MODELS_WITHOUT_REASONING = ("gpt-3", "gpt-4", "chatgpt")
 _FINISH_REASONS = {"max_output_tokens": "length"}
 
 
-@suggest_on_unknown_kwarg({})
+@suggest_on_unknown_kwarg(MODEL_ALIASES)
 @dataclass(kw_only=True, repr=False, eq=False)
 class OpenAIResponses(OpenAIModel):
     """A model at a server with the Responses API: OpenAI and some others.

@@ -1,0 +1,169 @@
+"""Keywords and parts of agno that have no effect here, or that we do not have, each with the reason.
+
+The tables are data: constructors and methods of agents, teams and workflows read them, and the docs print them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, NoReturn
+
+NO_EFFECT = {
+    "telemetry": "nothing is ever sent to anybody but the model's server",
+    "debug_mode": "`trace(run)`, `run.context()` and the frames show each request, call and event of any run",
+    "debug_level": "see `debug_mode`",
+    "cache_session": "the store keeps the latest sessions in memory, and notices changes of other processes",
+    "checkpoint": "messages, calls and results are always stored as soon as they exist",
+    "store_events": "the store always has the events that are no message: `events_df()`",
+    "events_to_skip": "see `store_events`; streams are filtered with `stream_events`",
+    "stream_events": "displays such as `print_response()` always use all events; it has an effect elsewhere",
+    "cache_callables": "functions in `tools` and `members` are called for each run, and so follow the session's state",
+    "callable_tools_cache_key": "see `cache_callables`",
+    "callable_members_cache_key": "see `cache_callables`",
+    "build_user_context": "only a knowledge base would extend the user's message; see `resolve_in_context` for {name}",
+    "structured_outputs": "`output_schema` uses the strictest mode that the server and the schema allow",
+    "use_json_mode": "see `structured_outputs`",
+    "parse_response": "with an `output_schema`, `content` is an object; without one it is the text",
+    "search_knowledge": "there is no knowledge base to search",
+    "add_search_knowledge_instructions": "see `search_knowledge`",
+    "add_learnings_to_context": "there are no learnings to add",
+    "reasoning": "reasoning models reason by themselves; set `reasoning_effort` of the model",
+    "reasoning_min_steps": "see `reasoning`",
+    "reasoning_max_steps": "see `reasoning`",
+    "show_full_reasoning": "the displays of a run show its reasoning as far as the server returns it",
+    "show_reasoning": "see `show_full_reasoning`",
+    "tags_to_include_in_markdown": "answers are shown with all tags, as text",
+}
+"""Keywords that are accepted and have no effect, with the reason."""
+
+_NO_KNOWLEDGE = "knowledge bases; give the model a tool that searches, or put the text into `additional_context`"
+_NO_MODEL_PASS = "second model for the answer; pass `output_schema`, which works with tools and with all models"
+_NO_COMPRESSION = (
+    "compression; `max_tool_calls_from_history`, `num_history_runs` and `enable_session_summaries` limit what is sent"
+)
+_NO_LEARNING = "learning; use user memories: `update_memory_on_run=True` or `enable_agentic_memory=True`"
+_NO_SKILLS = "skills; put the text into `instructions`, or return it from a tool"
+_NO_CULTURE = "cultural knowledge; use user memories, or put shared knowledge into `additional_context`"
+_NO_FILES = "file systems for agents; pass functions that read and write files as tools"
+
+MISSING_KEYWORDS = {
+    **dict.fromkeys(
+        (
+            "knowledge",
+            "knowledge_filters",
+            "knowledge_retriever",
+            "enable_agentic_knowledge_filters",
+            "add_knowledge_to_context",
+            "update_knowledge",
+            "references_format",
+            "callable_knowledge_cache_key",
+        ),
+        _NO_KNOWLEDGE,
+    ),
+    **dict.fromkeys(("output_model", "output_model_prompt", "parser_model", "parser_model_prompt"), _NO_MODEL_PASS),
+    **dict.fromkeys(("compaction", "compress_tool_results", "compression_manager"), _NO_COMPRESSION),
+    "offload_tool_results": "store for long results; shorten them in the tool",
+    "learning": _NO_LEARNING,
+    **dict.fromkeys(
+        ("culture_manager", "add_culture_to_context", "update_cultural_knowledge", "enable_agentic_culture"),
+        _NO_CULTURE,
+    ),
+    "skills": _NO_SKILLS,
+    "filesystem": _NO_FILES,
+    "sandbox": "sandboxes for agents; `SqlTools` runs SQL of the model in a process without files and network",
+    "media_storage": "second store for media; `store_media` keeps them next to their messages",
+    **dict.fromkeys(
+        ("reasoning_model", "reasoning_agent"),
+        "reasoning by a second model; use a reasoning model, with `reasoning_effort`",
+    ),
+    **dict.fromkeys(
+        ("followups", "num_followups", "followup_model"),
+        "suggested questions; ask for them with an `output_schema` that has a list for them",
+    ),
+    "save_response_to_file": "setting for it; write `run.content` to a file: Path(...).write_text(run.content)",
+    "user_message_role": "other role for the user's message; pass run([Message(role=..., content=...)])",
+    "send_media_to_model": "setting for media that are not sent; leave them out of the call",
+}
+"""Keywords of parts that we do not have: what is missing, and the nearest thing that we have."""
+
+NO_EFFECT_OF_MODELS = {
+    "name": "models are shown and stored by their `id`",
+    "role_map": "each server is sent the role that it knows",
+    "structured_outputs": "see `strict_output`",
+    "supports_native_structured_outputs": "what each server supports is known, or set by `profile`",
+    "supports_json_schema_outputs": "see `supports_native_structured_outputs`",
+    "cache_system_prompt": "the beginning of a request is the same in all turns, which servers cache by themselves",
+}
+"""The same for models."""
+
+MISSING_KEYWORDS_OF_MODELS = {
+    **dict.fromkeys(
+        ("cache_response", "cache_ttl", "cache_dir"),
+        "cache in a model; use run(..., cache=True), which returns the stored answer to the same request",
+    ),
+    **dict.fromkeys(("http_client", "client", "async_client"), "client of the caller's; pass transport=..."),
+    **dict.fromkeys(
+        (
+            "frequency_penalty presence_penalty logit_bias logprobs top_logprobs modalities audio user store metadata "
+            "service_tier verbosity parallel_tool_calls truncation include safety_identifier prompt_cache_key top_k "
+            "default_query options"
+        ).split(),
+        "own name for this field of a request; pass extra_body={'NAME': value}",
+    ),
+    "reasoning": "such dict; pass reasoning_effort=... and, to OpenAIResponses, reasoning_summary=...",
+    "thinking": "such dict; pass reasoning_effort=...",
+}
+"""The same for models."""
+
+
+class AgnoKeywords(NamedTuple):
+    """Keywords of agno that a function or constructor does not have."""
+
+    no_effect: Mapping[str, str] = {}
+    missing: Mapping[str, str] = {}
+
+
+NONE_OF_AGNO = AgnoKeywords()
+OF_RUNNABLES = AgnoKeywords(NO_EFFECT, MISSING_KEYWORDS)
+OF_MODELS = AgnoKeywords(NO_EFFECT_OF_MODELS, MISSING_KEYWORDS_OF_MODELS)
+
+_PROVIDERS = "aws vertexai cohere huggingface ibm nvidia perplexity fireworks cerebras"
+_NO_PROVIDER = (
+    "class for this provider; use OpenAILike(id=..., base_url=...) of agno_nb.models.openai.like if its server has "
+    "OpenAI's API, or a gateway: 'openrouter:...' or 'litellm:...'"
+)
+
+MISSING_MODULES = {
+    **dict.fromkeys(
+        (
+            f"models.{name}"
+            for name in "aws vertexai cohere huggingface ibm nvidia perplexity fireworks cerebras".split()
+        ),
+        _NO_PROVIDER,
+    ),
+    "knowledge": _NO_KNOWLEDGE,
+    "vectordb": _NO_KNOWLEDGE,
+    "os": "server for agents; `Agent.arun(stream=True)` yields events for any web framework",
+    "reasoning": "reasoning steps; use a reasoning model, with `reasoning_effort`",
+    "guardrails": "ready-made guardrails; pass functions as `pre_hooks` and `post_hooks` that raise InputCheckError or "
+    "OutputCheckError of agno_nb.exceptions",
+    "eval": "evals; compare runs with `runs_df()` and `messages_df()`, or in a test with `agno_nb.testing`",
+    "culture": _NO_CULTURE,
+    "learn": _NO_LEARNING,
+    "skills": _NO_SKILLS,
+    "compression": _NO_COMPRESSION,
+    "compaction": _NO_COMPRESSION,
+    "filesystem": _NO_FILES,
+}
+"""Modules of agno that we do not have: what is missing, and the nearest thing that we have."""
+
+
+def fail_import(module: str) -> NoReturn:
+    """Raise the error of a module at the path of a part of agno that we do not have.
+
+    Raises
+    ------
+    ModuleNotFoundError
+    """
+    part = module.removeprefix("agno_nb.")
+    raise ModuleNotFoundError(f"agno_nb has no {MISSING_MODULES[part]}", name=module)

@@ -1,0 +1,70 @@
+"""The settings of an agent or a team as a dict that can be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import fields
+from typing import Any, Self
+
+from agno_nb.errors import InvalidInputError
+from agno_nb.models.base import Model
+from agno_nb.models.model_strings import model_string
+from agno_nb.models.resolve import resolve_model
+from agno_nb.types import JsonDict, as_dict
+
+
+class Configuration:
+    """Methods that write and read the settings as data."""
+
+    def to_dict(self: Any) -> JsonDict:
+        """Return the settings that differ from their defaults as JSON, without secrets.
+
+        Functions, tools, members, steps, stores, managers and schemas are objects of the program and left out. Pass
+        them to :meth:`from_dict`.
+        """
+        config: JsonDict = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not each.init or value is None or value == each.default:
+                continue
+            if isinstance(value, Model):
+                known = value.to_dict()
+                settings = {name: known[name] for name in known.keys() - {"id", "provider", "endpoint", "extra_body"}}
+                config[each.name] = {"model": model_string(value), **settings}
+            elif _is_json(value) and each.name != "dependencies":
+                config[each.name] = deepcopy(value)
+        return config
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any], **settings: Any) -> Self:
+        """Create an agent or a team from a dict of :meth:`to_dict`, with the settings that it leaves out.
+
+        Raises
+        ------
+        UnknownArgumentError
+            A name is not a setting.
+        """
+        values = {**config, **settings}
+        if isinstance(described := values.get("model"), Mapping):
+            model = resolve_model(str(described.get("model")))
+            for name, value in described.items():
+                if name != "model":
+                    if not hasattr(model, name):
+                        raise InvalidInputError(f"{model!r} has no setting {name!r}; remove it from {dict(described)}")
+                    setattr(model, name, value)
+            values["model"] = model
+        return cls(**values)
+
+    def set_id(self: Any) -> None:
+        """Set `id` to the ID that is derived from the name, if it is not set."""
+        self.id = self.component_id
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a value has no other parts than those of JSON."""
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) and _is_json(part) for name, part in as_dict(value).items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_json, value))
+    return value is None or type(value) in (str, int, float, bool)

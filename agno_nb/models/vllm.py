@@ -1,0 +1,5 @@
+"""agno's path."""
+
+from agno_nb.models.providers import VLLM
+
+__all__ = ["VLLM"]
