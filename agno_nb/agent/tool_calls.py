@@ -158,7 +158,7 @@ class ToolExecutor:
         images: list[Media] = []
         argument_error = self._request_approval(call, tool)
         requirement = next((one for one in context.run.requirements if one.tool is call), None)
-        if requirement is not None and not requirement.is_resolved():
+        if requirement is not None and not requirement.is_resolved:
             return
         context.emit(RunEvent.tool_call_started, tool=call)
         if argument_error is not None:

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Unpack
 
-from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb._keywords import listed_kwargs, suggest_on_unknown_kwarg
 from agno_nb.db import schema
 from agno_nb.db.driver import Driver
 from agno_nb.db.duckdb import write_store
@@ -19,6 +19,7 @@ from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteTransaction, TableCache, create_schema, translate_errors
 from agno_nb.db.sqlite_connections import connect
 from agno_nb.db.statements import Connection
+from agno_nb.db.table_names import TableNames, TableOptions
 from agno_nb.errors import StoreError
 
 if TYPE_CHECKING:
@@ -32,14 +33,24 @@ class InMemoryDb(SqlDb):
     It uses the same SQL and engine as :class:`~agno_nb.db.sqlite.SqliteDb`. Each object is a separate store, and
     `close` doesn't delete it.
 
+    Parameters
+    ----------
+    session_table, memory_table : str, optional
+        Names of agno's tables, accepted for programs written for it: no two objects share any table.
+    id : str, optional
+        Identity of the store for your program; derived from the object by default.
+    **tables
+        Names of agno's other tables, which have no effect.
+
     Examples
     --------
     >>> len(InMemoryDb().runs_df())
     0
     """
 
-    def __init__(self) -> None:
-        super().__init__(_MemoryDriver())
+    @listed_kwargs(TableOptions)
+    def __init__(self, **tables: Unpack[TableOptions]) -> None:
+        super().__init__(_MemoryDriver(), tables=TableNames.of(tables), id=tables.get("id"))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("cannot pickle an InMemoryDb, because it lives in this process only; use a DuckDb instead")
@@ -49,7 +60,7 @@ class InMemoryDb(SqlDb):
         return f"in memory, {id(self):#x}"
 
     def __repr__(self) -> str:
-        return "InMemoryDb()"
+        return f"InMemoryDb({self._tables.describe().removeprefix(', ')})"
 
 
 class _MemoryDriver(Driver):
@@ -96,8 +107,8 @@ class _MemoryDriver(Driver):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
-    def backup(self, path: Path) -> None:
-        write_store(path, self.tables(tuple(schema.tables())))
+    def backup(self, path: Path, memories: pa.Table | None = None) -> None:
+        write_store(path, self.tables(tuple(schema.tables())), memories)
 
     def close(self) -> None:
         pass

@@ -33,7 +33,9 @@ from agno_nb.types import (
     SessionReader,
     SessionSummary,
     SessionType,
+    StepInputField,
     StepOutput,
+    StepRequirement,
     StepStatus,
     ToolCall,
     UserInputField,
@@ -41,6 +43,7 @@ from agno_nb.types import (
     Variable,
     to_plain_text,
 )
+from agno_nb.types.step_requirements import STEP_CALL_PREFIX
 
 METRICS = (*TOKEN_COUNTS, "cost", "time_to_first_token_s", "duration_s")
 _CELL_INFO = ("notebook", "cell_id", "execution_count", "cell_hash", "kernel_id")
@@ -365,8 +368,10 @@ def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) 
     own = {call.tool_call_id: call for call in calls} if row["run_id"] == run_id else {}
     written = ToolCall(tool_call_id=row["tool_call_id"], tool_name=row["tool_name"], arguments=row["arguments"])
     call = own.get(row["tool_call_id"], written)
-    call.user_input_schema = [UserInputField(**field) for field in row["user_input_fields"]]
-    requirement = Requirement(
+    is_step = row["tool_call_id"].startswith(STEP_CALL_PREFIX)
+    as_field = StepInputField.from_stored if is_step else lambda values: UserInputField(**values)
+    call.user_input_schema = [as_field(values) for values in row["user_input_fields"]]
+    requirement = (StepRequirement if is_step else Requirement)(
         **{name: row[name] for name in _REQUIREMENT_FIELDS},
         **{name: row[name] for name in _START_FIELDS if name in row},
         tool=call,
@@ -374,4 +379,6 @@ def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) 
     for name in _ANSWER_FIELDS:
         setattr(requirement, name, row[name])
     requirement.resolved_by = row.get("resolved_by")  # Earlier versions did not store it.
+    if is_step and requirement.started_at is not None:
+        call.is_finished = True  # The run has continued with the answer.
     return requirement

@@ -59,7 +59,7 @@ async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, opti
     for requirement in run.active_requirements:
         raise InvalidInputError(
             f"cannot continue run {run.run_id!r}: {requirement} still needs {requirement.kind.replace('_', ' ')}"
-            f"{_missing_fields(requirement)} in the call {requirement.tool.tool_name}({requirement.tool.arguments})"
+            f"{_missing_fields(requirement)} in {requirement.subject}"
         )
     _check_answers(runnable, run)
     return run

@@ -377,12 +377,7 @@ def _store_reopen(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
     If the process that started a call has died, it is unknown whether the call was executed, so approval is requested
     again.
     """
-    approved = [
-        each
-        for each in run.requirements
-        if each.run_id == run.run_id and each.kind != "external_execution" and each.confirmed is not False
-        if each.is_resolved() and not each.tool.is_finished
-    ]
+    approved = [each for each in run.requirements if each.run_id == run.run_id and each.starts_when_continued]
     interrupted = [each for each in approved if each.started_at is not None]
     starting = [each for each in approved if each.started_at is None]
     for each in starting:

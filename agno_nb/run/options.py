@@ -29,6 +29,8 @@ class ContinueOptions(TypedDict, total=False):
     add_session_state_to_context: bool | None
     output_schema: Any
     """A pydantic model or JSON schema that the answer must follow."""
+    additional_data: JsonDict | None
+    """For workflows: values for steps as `step_input.additional_data`. Never stored."""
 
 
 class TurnOptions(ContinueOptions, total=False):

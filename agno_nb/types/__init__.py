@@ -3,8 +3,8 @@
 A value is complete when it is created. Only :class:`RunOutput` and :class:`ToolCall` change during a run, and only the
 pipeline (:mod:`agno_nb.run`) changes them; a :class:`Requirement` changes when a person answers it.
 
-Each module imports only those before it: basics, metrics, messages, requirements, runs, events, sessions. Other
-packages import values from here.
+Each module imports only those before it: basics, metrics, messages, requirements, steps, step_requirements, runs,
+events, sessions. Other packages import values from here.
 """
 
 from __future__ import annotations
@@ -54,9 +54,6 @@ from agno_nb.types.runs import (
     CellInfo,
     RunOutput,
     RunStatus,
-    StepKind,
-    StepOutput,
-    StepStatus,
     Variable,
     completed_turns,
     current_attempts,
@@ -71,15 +68,25 @@ from agno_nb.types.sessions import (
     UserMemory,
     WorkflowSession,
 )
+from agno_nb.types.step_requirements import (
+    ExecutorRequirement,
+    OnError,
+    OnReject,
+    OnTimeout,
+    StepInputField,
+    StepRequirement,
+)
+from agno_nb.types.steps import StepKind, StepOutput, StepStatus
 
 __all__ = [
     "AGENT_EVENTS", "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "REFUSED", "SESSION_CLASSES",
     "TOKEN_COUNTS", "AgentSession", "Alias", "ApprovalKind", "Budget", "CellInfo", "ContextPart", "ContextReport",
-    "FeedbackOption", "FeedbackQuestion", "JsonDict", "Media", "Message", "Metrics", "OmittedPart", "Requirement",
-    "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus", "Session", "SessionReader", "SessionSummary",
-    "SessionType", "StepKind", "StepOutput", "StepStatus", "TeamRunEvent", "TeamSession", "ToolCall", "ToolSpec",
-    "UsageTotals", "UserInputField", "UserMemory", "Variable", "WorkflowRunEvent", "WorkflowSession", "as_dict",
-    "as_list", "completed_turns", "counted", "current_attempts", "event_classes", "find_json", "import_jsonschema",
-    "is_deeper", "json_at", "json_object", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text",
-    "valid_tool_name", "whole_number", "with_article",
+    "ExecutorRequirement", "FeedbackOption", "FeedbackQuestion", "JsonDict", "Media", "Message", "Metrics",
+    "OmittedPart", "OnError", "OnReject", "OnTimeout", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent",
+    "RunStatus", "Session", "SessionReader", "SessionSummary", "SessionType", "StepInputField", "StepKind",
+    "StepOutput", "StepRequirement", "StepStatus", "TeamRunEvent", "TeamSession", "ToolCall", "ToolSpec", "UsageTotals",
+    "UserInputField", "UserMemory", "Variable", "WorkflowRunEvent", "WorkflowSession", "as_dict", "as_list",
+    "completed_turns", "counted", "current_attempts", "event_classes", "find_json", "import_jsonschema", "is_deeper",
+    "json_at", "json_object", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name",
+    "whole_number", "with_article",
 ]  # fmt: skip

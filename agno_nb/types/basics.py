@@ -42,6 +42,22 @@ class Alias(Generic[T]):
         setattr(attrgetter(self._owner)(instance) if self._owner else instance, self._name, value)
 
 
+class Flag(int):
+    """A truth value that may be called too: agno has some flags as methods and others, of the same name, as attributes.
+
+    Examples
+    --------
+    >>> Flag(True), Flag(False)()
+    (True, False)
+    """
+
+    def __call__(self) -> bool:
+        return bool(self)
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
+
+
 def whole_number(name: str, value: Any, *, least: int | None = None) -> int | None:
     """Return a setting that is an integer (also of NumPy) or None.
 

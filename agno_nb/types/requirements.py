@@ -10,7 +10,7 @@ from typing import Any, Literal
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
-from agno_nb.types.basics import Alias, JsonDict, brief, new_id
+from agno_nb.types.basics import Alias, Flag, JsonDict, brief, new_id
 from agno_nb.types.json_schema import import_jsonschema
 from agno_nb.types.messages import ToolCall
 
@@ -350,6 +350,17 @@ class Requirement:
         self._clear_fields()
 
     @property
+    def starts_when_continued(self) -> bool:
+        """Whether the call was approved, and its result is not known."""
+        is_allowed = self.kind != "external_execution" and self.confirmed is not False
+        return is_allowed and self._is_resolved and not self.tool.is_finished
+
+    @property
+    def subject(self) -> str:
+        """What waits, for errors."""
+        return f"the call {self.tool.tool_name}({self.tool.arguments})"
+
+    @property
     def was_started(self) -> bool:
         """Whether the approved call was started and has no result."""
         return self.started_at is not None and not self.tool.is_finished
@@ -378,8 +389,13 @@ class Requirement:
             or any(each.is_given for each in self.user_input_fields)
         )
 
-    def is_resolved(self) -> bool:
-        """Whether the requirement has a complete answer."""
+    @property
+    def is_resolved(self) -> Flag:
+        """Whether the requirement has a complete answer. ``is_resolved()`` is the same."""
+        return Flag(self._is_resolved)
+
+    @property
+    def _is_resolved(self) -> bool:
         if self.confirmed is False or self.tool.is_finished:
             return True
         if self.kind == "confirmation":
@@ -392,15 +408,15 @@ class Requirement:
 
     @property
     def needs_confirmation(self) -> bool:
-        return self.kind == "confirmation" and not self.is_resolved()
+        return self.kind == "confirmation" and not self.is_resolved
 
     @property
     def needs_user_input(self) -> bool:
-        return self.kind == "user_input" and not self.is_resolved() and not self.user_feedback_schema
+        return self.kind == "user_input" and not self.is_resolved and not self.user_feedback_schema
 
     @property
     def needs_user_feedback(self) -> bool:
-        return self.kind == "user_input" and not self.is_resolved() and bool(self.user_feedback_schema)
+        return self.kind == "user_input" and not self.is_resolved and bool(self.user_feedback_schema)
 
     @property
     def user_feedback_schema(self) -> list[FeedbackQuestion]:
@@ -415,7 +431,7 @@ class Requirement:
 
     @property
     def needs_external_execution(self) -> bool:
-        return self.kind == "external_execution" and not self.is_resolved()
+        return self.kind == "external_execution" and not self.is_resolved
 
     @property
     def result(self) -> str | None:
@@ -465,7 +481,7 @@ class Requirement:
         return displayable(f"requirement {self.requirement_id} ({self.tool.tool_name} of {asker})")
 
     def __repr__(self) -> str:
-        state = "resolved" if self.is_resolved() else "open"
+        state = "resolved" if self.is_resolved else "open"
         call = f"{displayable(self.tool.tool_name)}({brief(self.tool.arguments)})"
         return f"Requirement({self.kind}, {call}, {state})"
 

@@ -1,19 +1,20 @@
-"""Runs, their steps and events, and the notebook cells and variables that they start from."""
+"""Runs and their events, and the notebook cells and variables that they start from."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.redact import displayable
 from agno_nb.types.basics import Alias, JsonDict, SessionType, brief, new_id, now, to_plain_text
 from agno_nb.types.messages import Message, ToolCall
 from agno_nb.types.metrics import Metrics
 from agno_nb.types.requirements import Requirement
+from agno_nb.types.step_requirements import ExecutorRequirement, StepRequirement
+from agno_nb.types.steps import StepOutput
 
 if TYPE_CHECKING:
     from agno_nb.types.context_report import ContextReport
@@ -72,57 +73,6 @@ class Variable:
     """Whether only the beginning was inserted, because the value was too long."""
     chars: int
     """Characters inserted, summed over all occurrences."""
-
-
-class StepStatus(StrEnum):
-    """The status of a workflow step."""
-
-    COMPLETED = "COMPLETED"
-    SKIPPED = "SKIPPED"
-    """The step failed, and the workflow continued."""
-    ERROR = "ERROR"
-    """The step failed, and the workflow with it."""
-
-
-StepKind = Literal["agent", "team", "workflow", "function", "parallel", "condition", "router", "loop", "steps"]
-
-
-@suggest_on_unknown_kwarg({})
-@dataclass(slots=True, repr=False)
-class StepOutput:
-    """The result of a workflow step. Functions return one to set more than the content."""
-
-    content: Any = None
-    _: KW_ONLY
-    success: bool = True
-    """Whether the step succeeded. The workflow continues in any case; raise an exception to end it."""
-    stop: bool = False
-    """End the workflow after this step."""
-    error: str | None = None
-    """The error message."""
-    step_name: str | None = None
-    path: str = ""
-    """Names from the outermost step to this one, with loop iterations, for example ``refine[1]/write``."""
-    kind: StepKind = "function"
-    """What ran: an agent, team, workflow or function, or the control structure of several steps."""
-    iteration: int | None = None
-    """For a step in a loop: the iteration, from 0."""
-    input: str = ""
-    """The input of the step."""
-    status: StepStatus = StepStatus.COMPLETED
-    run_id: str | None = None
-    """The run of the step's agent, team or workflow."""
-    steps: list[StepOutput] = field(default_factory=list, compare=False)
-    """The results of inner steps. Available in this process only; stores keep them as separate rows."""
-    duration_s: float | None = None
-    created_at: float = field(default_factory=now, compare=False)
-    """Start of the step in Unix seconds."""
-
-    step_run_id = Alias[str | None]("run_id")
-
-    def __repr__(self) -> str:
-        content = self.content if self.content is None or isinstance(self.content, str) else repr(self.content)
-        return f"StepOutput({displayable(self.path or self.step_name or 'unnamed')}, {self.status}, {brief(content)})"
 
 
 @suggest_on_unknown_kwarg({})
@@ -205,6 +155,8 @@ class RunOutput:
     agent_id = Alias[str | None]("component_id")
     agent_name = Alias[str | None]("component_name")
     member_responses = Alias[list["RunOutput"]]("nested_runs")
+    workflow_id = Alias[str | None]("component_id")
+    workflow_name = Alias[str | None]("component_name")
     step_executor_runs = Alias[list["RunOutput"]]("nested_runs")
 
     @property
@@ -248,7 +200,7 @@ class RunOutput:
     @property
     def active_requirements(self) -> list[Requirement]:
         """Requirements to resolve before the run can be continued."""
-        return [requirement for requirement in self.requirements if not requirement.is_resolved()]
+        return [requirement for requirement in self.requirements if not requirement.is_resolved]
 
     @property
     def tools_requiring_confirmation(self) -> list[ToolCall]:
@@ -265,6 +217,85 @@ class RunOutput:
     @property
     def tools_awaiting_external_execution(self) -> list[ToolCall]:
         return [requirement.tool for requirement in self.requirements if requirement.needs_external_execution]
+
+    @property
+    def step_requirements(self) -> list[StepRequirement | ExecutorRequirement]:
+        """For workflows: the requirements of steps, and the paused agents and teams of steps with those of their calls.
+
+        Failed steps are in `error_requirements`.
+        """
+        own = [each for each in self._steps_that_need_a_person() if each.purpose != "error"]
+        calls: dict[str, list[Requirement]] = {}
+        for each in self.active_requirements:
+            if not isinstance(each, StepRequirement):
+                calls.setdefault(each.run_id, []).append(each)
+        return [*own, *(self._executor_requirement(run_id, requirements) for run_id, requirements in calls.items())]
+
+    def _steps_that_need_a_person(self) -> list[StepRequirement]:
+        return [each for each in self.requirements if isinstance(each, StepRequirement)]
+
+    def _executor_requirement(self, run_id: str, requirements: list[Requirement]) -> ExecutorRequirement:
+        # The call may be one of a team's member; its executor is the run of the step.
+        nested = next((run for run in self.nested_runs if run.contains_run(run_id)), self)
+        return ExecutorRequirement(
+            step_name=(nested.step or "").rpartition("/")[2],
+            step_id=nested.step or "",
+            executor_name=nested.component_name,
+            executor_type=nested.kind.value,
+            executor_run_id=nested.run_id,
+            executor_requirements=requirements,
+        )
+
+    def contains_run(self, run_id: str) -> bool:
+        """Whether a run is this one or nested in it."""
+        return self.run_id == run_id or any(nested.contains_run(run_id) for nested in self.nested_runs)
+
+    @property
+    def error_requirements(self) -> list[StepRequirement]:
+        """For workflows: failed steps that a person decided about, or must decide about."""
+        return [each for each in self._steps_that_need_a_person() if each.purpose == "error"]
+
+    @property
+    def steps_with_errors(self) -> list[StepRequirement]:
+        return [each for each in self.error_requirements if each.needs_decision]
+
+    active_error_requirements = steps_with_errors
+
+    @property
+    def active_step_requirements(self) -> list[StepRequirement | ExecutorRequirement]:
+        return [each for each in self.step_requirements if not each.is_resolved]
+
+    @property
+    def steps_requiring_confirmation(self) -> list[StepRequirement]:
+        return [each for each in self._steps_that_need_a_person() if each.needs_confirmation]
+
+    @property
+    def steps_requiring_user_input(self) -> list[StepRequirement]:
+        return [each for each in self._steps_that_need_a_person() if each.needs_user_input]
+
+    @property
+    def steps_requiring_route(self) -> list[StepRequirement]:
+        return [each for each in self._steps_that_need_a_person() if each.needs_route_selection]
+
+    @property
+    def steps_requiring_output_review(self) -> list[StepRequirement]:
+        return [each for each in self._steps_that_need_a_person() if each.needs_output_review]
+
+    @property
+    def steps_requiring_executor_resolution(self) -> list[ExecutorRequirement]:
+        return [each for each in self.step_requirements if isinstance(each, ExecutorRequirement)]
+
+    @property
+    def paused_step_name(self) -> str | None:
+        """For paused workflows: the name of the first step that waits."""
+        waiting = [*self.active_step_requirements, *self.steps_with_errors]
+        return waiting[0].step_name if waiting else None
+
+    @property
+    def paused_step_index(self) -> int | None:
+        """For paused workflows: the position of the first step that waits in the list of steps."""
+        waiting = [each for each in self._steps_that_need_a_person() if not each.is_resolved]
+        return waiting[0].step_index if waiting else None
 
     def share_requirements(self, nested: RunOutput) -> None:
         """Replace copies of a nested run's requirements with the originals, keeping the answers given here.

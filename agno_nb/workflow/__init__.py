@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from agno_nb.types import StepOutput
+from agno_nb.types import OnError, OnReject, OnTimeout, StepOutput
+from agno_nb.workflow.cel import CEL_AVAILABLE, validate_cel_expression
 from agno_nb.workflow.condition import Condition
+from agno_nb.workflow.human_review import HumanReview, pause
 from agno_nb.workflow.loop import Loop
 from agno_nb.workflow.parallel import Parallel
 from agno_nb.workflow.router import Router
 from agno_nb.workflow.step import Step
 from agno_nb.workflow.steps import Steps
-from agno_nb.workflow.types import StepInput
+from agno_nb.workflow.types import StepInput, WorkflowExecutionInput
 from agno_nb.workflow.workflow import RunOutput, Workflow
 
 __all__ = [
+    "CEL_AVAILABLE",
     "Condition",
+    "HumanReview",
     "Loop",
+    "OnError",
+    "OnReject",
+    "OnTimeout",
     "Parallel",
     "Router",
     "RunOutput",
@@ -23,4 +30,7 @@ __all__ = [
     "StepOutput",
     "Steps",
     "Workflow",
+    "WorkflowExecutionInput",
+    "pause",
+    "validate_cel_expression",
 ]

@@ -5,62 +5,25 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, NestedRunPaused, describe, failed_save, leaves
 from agno_nb.event_loop import in_thread, is_closing
-from agno_nb.run.context import RunContext, current_step
+from agno_nb.run.context import current_step
 from agno_nb.run.runnable import Runnable
 from agno_nb.tools.invoke import call_sync_or_async, not_exiting
 from agno_nb.tools.result import to_text
-from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
+from agno_nb.types import OnError, RunEvent, RunOutput, RunOutputEvent, RunStatus, StepKind, StepOutput, StepStatus
+from agno_nb.workflow.execution import Node, WorkflowExecution
+from agno_nb.workflow.human_review import HumanReview, WorkflowRejected, message_with_answers, takes_review_keywords
 from agno_nb.workflow.types import StepInput
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkflowExecution:
-    """A workflow's run in progress, at one of its steps."""
-
-    context: RunContext
-    add_history: bool
-    """Whether steps get the session's earlier runs by default."""
-    num_history_runs: int
-    completed: Mapping[str, StepOutput]
-    """Results by path of the steps that are not run again if the run is continued."""
-    path: str = ""
-    """Path of the step; "" for the workflow itself."""
-    iteration: int | None = None
-    """Iteration of the innermost loop around the step."""
-
-    async def record(self, output: StepOutput) -> None:
-        """Store the result of a step with the state that it left."""
-        turn = self.context
-        while turn.enclosing_turn is not None:
-            turn = turn.enclosing_turn
-        await self.context.recorder.save_step(output, self.context.session_state, turn.recorder)
-
-
-class Node(ABC):
-    """An element of a workflow's list of steps."""
-
-    kind: ClassVar[StepKind]
-    name: str
-
-    @abstractmethod
-    async def run_step(self, step_input: StepInput, execution: WorkflowExecution) -> StepOutput:
-        """Run the step and return its result; if `execution` has completed it, return the stored result."""
-
-    @property
-    @abstractmethod
-    def runnables(self) -> list[Runnable]:
-        """The agents, teams and workflows of the step."""
-
-
+@takes_review_keywords
 @suggest_on_unknown_kwarg({})
 @dataclass(eq=False, repr=False)
 class Step(Node):
@@ -86,8 +49,11 @@ class Step(Node):
     team: Runnable | None = None
     executor: Callable[..., Any] | None = None
     """A sync or async function, or a generator of strings. It takes a :class:`StepInput` and, if it has parameters with
-    these names, `session_state` and `run_context`. It returns a :class:`StepOutput` or the content of one."""
+    these names, `session_state`, `run_context`, `workflow` and `execution_input`. It returns a :class:`StepOutput` or
+    the content of one. An object with such a method ``__call__`` is a function too."""
     workflow: Runnable | None = None
+    step_id: str | None = None
+    """Not used: the ID of a step is its path."""
     description: str | None = None
     max_retries: int = 0
     """Maximum number of retries if the step fails."""
@@ -97,6 +63,11 @@ class Step(Node):
     """Add the session's earlier runs to the input of an agent, team or workflow; defaults to the workflow's setting."""
     num_history_runs: int | None = None
     """Number of latest runs to add; defaults to the workflow's setting."""
+    human_review: HumanReview | None = None
+    """What a person decides about the step. Its settings can also be passed as keywords of the step."""
+
+    supported_reviews = frozenset({"confirmation", "user_input", "output_review"})
+    is_group = False
 
     def __post_init__(self) -> None:
         executors = [each for each in (self.agent, self.team, self.workflow, self.executor) if each is not None]
@@ -118,19 +89,27 @@ class Step(Node):
         if not isinstance(self.max_retries, int) or self.max_retries < 0:
             raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries!r}; pass 0 or more")
         self.name = self.name or _default_name(self._executor)
+        if self.human_review is None:
+            self.human_review = getattr(self.executor, "human_review", None)  # Of the decorator `pause`.
+        self._check_review()
 
-    async def run_step(self, step_input: StepInput, execution: WorkflowExecution) -> StepOutput:
+    @property
+    def output_kind(self) -> StepKind:
+        return self._executor.kind.value if isinstance(self._executor, Runnable) else "function"
+
+    async def execute(self, step_input: StepInput, execution: WorkflowExecution, decision: Any = None) -> StepOutput:
         context, path, started = execution.context, execution.path, time.perf_counter()
         if path in execution.completed:
             return execution.completed[path]
         template = StepOutput(
             step_name=self.name,
             path=path,
-            kind=self._executor.kind.value if isinstance(self._executor, Runnable) else "function",
+            kind=self.output_kind,
             iteration=execution.iteration,
             input=step_input.message,
         )
-        context.emit(RunEvent.step_started, step=path)
+        details = self._event_details(execution)
+        context.emit(RunEvent.step_started, step=path, details=details)
         failure: BaseException | None = None
         token = current_step.set(path)
         try:
@@ -158,14 +137,15 @@ class Step(Node):
             run_id=output.run_id,
             duration_s=time.perf_counter() - started,
         )
-        if failure is not None and not (self.skip_on_failure and isinstance(failure, Exception)):
+        skips = self.skip_on_failure or (self.human_review is not None and self.human_review.on_error is OnError.skip)
+        if failure is not None and not (skips and isinstance(failure, Exception)):
             output.status = StepStatus.ERROR
         elif not output.success:
             output.status = StepStatus.SKIPPED
         await execution.record(output)
         event = RunEvent.step_completed if output.success else RunEvent.step_error
         content = output.error if output.content is None else to_text(output.content)
-        context.emit(event, step=path, content=content, details={"duration_s": output.duration_s})
+        context.emit(event, step=path, content=content, details=details | {"duration_s": output.duration_s})
         if output.status is StepStatus.ERROR and failure is not None:
             raise failure
         return output
@@ -176,14 +156,39 @@ class Step(Node):
 
     async def _run_once(self, step_input: StepInput, execution: WorkflowExecution) -> StepOutput:
         if not isinstance(self._executor, Runnable):
-            return await _run_function(self._executor, step_input, execution.context)
-        text = step_input.message
+            return await _run_function(self._executor, step_input, execution)
+        text = message_with_answers(step_input.message, step_input.additional_data)
         if execution.add_history if self.add_workflow_history is None else self.add_workflow_history:
             count = execution.num_history_runs if self.num_history_runs is None else self.num_history_runs
             history = await asyncio.to_thread(step_input.get_workflow_history_context, count)
             text = f"{history}\n\n{text}" if history else text
-        run = await self._executor.arun(text, **execution.context.child_options(self._executor))
+        run = await self._run_executor(self._executor, text, execution)
+        if run.status is RunStatus.CANCELLED:
+            raise WorkflowRejected(run.get_content_as_string())
         return StepOutput(run.content, run_id=run.run_id)
+
+    async def _run_executor(self, executor: Runnable, text: str, execution: WorkflowExecution) -> RunOutput:
+        """Run the agent, team or workflow, with events if it pauses, or continues after a pause."""
+        context, path = execution.context, execution.path
+        if any(run.step == path and run.is_paused for run in context.pending_children):
+            context.emit(RunEvent.step_executor_continued, step=path, details=self._event_details(execution))
+        try:
+            return await executor.arun(text, **context.child_options(executor))
+        except NestedRunPaused as paused:
+            run = paused.run_output
+            details = {"executor_run_id": run.run_id, "executor_requirements": run.active_requirements}
+            context.emit(RunEvent.step_executor_paused, step=path, details=self._event_details(execution) | details)
+            raise
+
+    def _event_details(self, execution: WorkflowExecution) -> dict[str, Any]:
+        """Return the attributes of agno's events of a step."""
+        executor_id = self._executor.component_id if isinstance(self._executor, Runnable) else None
+        return {
+            "step_index": execution.index,
+            "executor_type": self.output_kind,
+            "executor_id": executor_id,
+            "executor_name": _default_name(self._executor),
+        }
 
     def __repr__(self) -> str:
         return f"Step({self.name!r}, {self._executor!r})"
@@ -193,30 +198,55 @@ def _ends_workflow(error: BaseException) -> bool:
     """Whether `error` ends the workflow: the step's run paused, was cancelled or closed, or could not be stored."""
     if is_closing(error) or failed_save(error) is not None:
         return True
-    return any(isinstance(part, asyncio.CancelledError | NestedRunPaused) for part in leaves(error))
+    ends = asyncio.CancelledError | NestedRunPaused | WorkflowRejected
+    return any(isinstance(part, ends) for part in leaves(error))
 
 
 def _default_name(executor: Any) -> str:
     return str(
-        getattr(executor, "name", None)
+        getattr(executor, "step_name", None)
+        or getattr(executor, "name", None)
         or getattr(executor, "component_id", None)
-        or getattr(executor, "__name__", "step")
+        or getattr(executor, "__name__", None)
+        or type(executor).__name__
     )
 
 
-def bind_arguments(function: Callable[..., Any], argument: Any, context: RunContext) -> Callable[[], Any]:
-    """Bind a user's function to its argument, and to the state and run context if it has parameters for them."""
-    available = {"session_state": context.session_state, "run_context": context}
-    parameters = list(inspect.signature(function).parameters)[1:]
-    return partial(function, argument, **{name: value for name, value in available.items() if name in parameters})
+def bind_arguments(
+    function: Callable[..., Any], argument: Any, execution: WorkflowExecution, **more: Any
+) -> Callable[[], Any]:
+    """Bind a user's function to what its parameters ask for: `argument`, and the workflow's values by their names."""
+    available = {
+        "session_state": execution.context.session_state,
+        "run_context": execution.context,
+        "workflow": execution.workflow,
+        "execution_input": execution.execution_input,
+        **more,
+    }
+    parameters = inspect.signature(function).parameters
+    values = {name: value for name, value in available.items() if name in parameters}
+    first = next((each for name, each in parameters.items() if name not in available and _is_positional(each)), None)
+    if first is None:
+        return partial(function, **values)
+    if first.kind is first.POSITIONAL_OR_KEYWORD:
+        return partial(function, **{first.name: argument}, **values)
+    return partial(function, argument, **values)
 
 
-async def call_step_function(function: Callable[..., Any], argument: Any, context: RunContext) -> Any:
+def _is_positional(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.VAR_POSITIONAL)
+
+
+async def call_step_function(
+    function: Callable[..., Any], argument: Any, execution: WorkflowExecution, **more: Any
+) -> Any:
     """Call a user's function: on the event loop if it is async, otherwise in a thread."""
-    return await call_sync_or_async(bind_arguments(function, argument, context))
+    return await call_sync_or_async(bind_arguments(function, argument, execution, **more))
 
 
-async def _run_function(function: Callable[..., Any], step_input: StepInput, context: RunContext) -> StepOutput:
+async def _run_function(
+    function: Callable[..., Any], step_input: StepInput, execution: WorkflowExecution
+) -> StepOutput:
     """Call the function of a step, and collect what it yields."""
     path, loop = current_step.get(), asyncio.get_running_loop()
     pieces: list[Any] = []
@@ -224,14 +254,15 @@ async def _run_function(function: Callable[..., Any], step_input: StepInput, con
     def collect(piece: Any) -> None:
         pieces.append(piece)
         if isinstance(piece, str):
-            context.emit(RunEvent.step_output, content=piece, step=path)
+            execution.context.emit(RunEvent.step_output, content=piece, step=path)
 
-    if inspect.isasyncgenfunction(function):
+    called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    if inspect.isasyncgenfunction(called):
         with not_exiting():
-            async for piece in bind_arguments(function, step_input, context)():
+            async for piece in bind_arguments(function, step_input, execution)():
                 collect(piece)
-    elif inspect.isgeneratorfunction(function):
-        generator = bind_arguments(function, step_input, context)()
+    elif inspect.isgeneratorfunction(called):
+        generator = bind_arguments(function, step_input, execution)()
 
         def consume() -> None:
             for piece in generator:
@@ -240,7 +271,7 @@ async def _run_function(function: Callable[..., Any], step_input: StepInput, con
         with not_exiting():
             await in_thread(consume)
     else:
-        return to_step_output(await call_step_function(function, step_input, context))
+        return to_step_output(await call_step_function(function, step_input, execution))
     outcomes = [piece.run_output if isinstance(piece, RunOutputEvent) else piece for piece in pieces]
     outputs = [outcome for outcome in outcomes if isinstance(outcome, StepOutput | RunOutput)]
     return to_step_output(outputs[-1] if outputs else "".join(piece for piece in pieces if isinstance(piece, str)))

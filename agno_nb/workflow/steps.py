@@ -15,7 +15,9 @@ from agno_nb.errors import InvalidInputError, NestedRunPaused, leaves
 from agno_nb.run.options import first_set
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunEvent, StepKind, StepOutput
-from agno_nb.workflow.step import Node, Step, WorkflowExecution
+from agno_nb.workflow.execution import Node, WorkflowExecution
+from agno_nb.workflow.human_review import HumanReview, takes_review_keywords
+from agno_nb.workflow.step import Step
 from agno_nb.workflow.types import StepInput, combine
 
 StepLike = Any
@@ -53,10 +55,17 @@ def _to_node(step: StepLike, owner: str) -> Node:
 def with_places(nodes: Sequence[Node], execution: WorkflowExecution) -> Iterator[tuple[Node, WorkflowExecution]]:
     """Yield each node with the execution at its path. A number is added to repeated names."""
     seen: Counter[str] = Counter()
-    for node in nodes:
+    for index, node in enumerate(nodes):
         seen[node.name] += 1
         name = node.name if seen[node.name] == 1 else f"{node.name}#{seen[node.name]}"
-        yield node, replace(execution, path=f"{execution.path}/{name}" if execution.path else name)
+        yield (
+            node,
+            replace(
+                execution,
+                path=f"{execution.path}/{name}" if execution.path else name,
+                index=first_set(execution.index, index),
+            ),
+        )
 
 
 async def run_sequence(nodes: Sequence[Node], step_input: StepInput, execution: WorkflowExecution) -> list[StepOutput]:
@@ -82,28 +91,34 @@ class StepGroup(Node):
     steps: StepLike
     name: str = ""
     description: str | None = None
+    human_review: HumanReview | None = None
+    """What a person decides about the group. Its settings can also be passed as keywords of the group."""
     _nodes: list[Node] = field(init=False)
 
     def __post_init__(self) -> None:
         self.name = self.name or self.kind
+        self._check_review()
         self.steps = self.steps if isinstance(self.steps, list | tuple) else [self.steps]
         self._nodes = to_nodes(self.steps, f"{self.kind} {self.name!r}")
 
-    async def run_step(self, step_input: StepInput, execution: WorkflowExecution) -> StepOutput:
+    async def execute(self, step_input: StepInput, execution: WorkflowExecution, decision: Any = None) -> StepOutput:
         context, path = execution.context, execution.path
-        context.emit(RunEvent[f"{self.kind}_started"], step=path)
-        outputs = await self._run_children(step_input, execution)
+        context.emit(RunEvent[f"{self.kind}_started"], step=path, details={"step_index": execution.index})
+        outputs = await self._run_children(step_input, execution, decision)
         output = combine(
             outputs, step_name=self.name, path=path, kind=self.kind, content=self._combined_content(outputs, step_input)
         )
-        context.emit(RunEvent[f"{self.kind}_completed"], step=path)
+        details = {"step_index": execution.index, "step_results": outputs}
+        context.emit(RunEvent[f"{self.kind}_completed"], step=path, details=details)
         return output
 
     @property
     def runnables(self) -> list[Runnable]:
         return [runnable for node in self._nodes for runnable in node.runnables]
 
-    async def _run_children(self, step_input: StepInput, execution: WorkflowExecution) -> list[StepOutput]:
+    async def _run_children(
+        self, step_input: StepInput, execution: WorkflowExecution, decision: Any = None
+    ) -> list[StepOutput]:
         return await run_sequence(self._nodes, step_input, execution)
 
     def _combined_content(self, outputs: list[StepOutput], step_input: StepInput) -> Any:
@@ -122,6 +137,7 @@ class StepGroup(Node):
         return f"{type(self).__name__}({self.name!r}, {self._nodes!r})"
 
 
+@takes_review_keywords
 @suggest_on_unknown_kwarg({})
 class Steps(StepGroup):
     """Several steps under one name, run in sequence."""

@@ -1,7 +1,8 @@
-"""The input of a step, and functions that combine outputs."""
+"""The input of workflows and steps, and functions that combine outputs. Also agno's path of related values."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,16 +10,83 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.run.context import RunContext
 from agno_nb.tools.history import previous_turns
 from agno_nb.tools.result import to_text
-from agno_nb.types import JsonDict, StepKind, StepOutput, StepStatus
+from agno_nb.types import (
+    JsonDict,
+    Media,
+    OnError,
+    OnReject,
+    OnTimeout,
+    Session,
+    StepInputField as UserInputField,
+    StepKind,
+    StepOutput,
+    StepRequirement,
+    StepStatus,
+)
+from agno_nb.workflow.human_review import HumanReview
+
+__all__ = [
+    "ErrorRequirement",
+    "HumanReview",
+    "OnError",
+    "OnReject",
+    "OnTimeout",
+    "StepInput",
+    "StepOutput",
+    "StepRequirement",
+    "UserInputField",
+    "WorkflowExecutionInput",
+]
+
+ErrorRequirement = StepRequirement
+"""agno's name for the requirement of a failed step, whose `purpose` is "error"."""
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(frozen=True, kw_only=True, repr=False)
-class StepInput:
-    """Input of a step: the workflow's input and the outputs of earlier steps."""
+class WorkflowExecutionInput:
+    """Input of a workflow. A function that is the workflow gets it as `execution_input`."""
 
     input: str
     """Input of the workflow."""
+    additional_data: JsonDict | None = None
+    """Values passed to ``run(additional_data=...)``."""
+    media: Sequence[Media] = ()
+    """The media passed to the run."""
+
+    @property
+    def images(self) -> list[Media]:
+        return [each for each in self.media if each.kind == "image"]
+
+    @property
+    def videos(self) -> list[Media]:
+        return [each for each in self.media if each.kind == "video"]
+
+    @property
+    def audio(self) -> list[Media]:
+        return [each for each in self.media if each.kind == "audio"]
+
+    @property
+    def files(self) -> list[Media]:
+        return [each for each in self.media if each.kind == "file"]
+
+    def get_input_as_string(self) -> str:
+        """Return `input`."""
+        return self.input
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.input!r})"
+
+
+@suggest_on_unknown_kwarg({})
+@dataclass(frozen=True, kw_only=True, repr=False)
+class StepInput(WorkflowExecutionInput):
+    """Input of a step: the workflow's input and the outputs of earlier steps.
+
+    `additional_data` also has the answers of a person: `user_input`, and for a repeated step `previous_output` and
+    `rejection_feedback`.
+    """
+
     previous_step_content: Any = None
     """Content of the previous step that did not fail; None for the first step."""
     previous_step_outputs: dict[str, StepOutput] = field(default_factory=dict)
@@ -32,6 +100,11 @@ class StepInput:
         return self.run_context.session_state
 
     workflow_session_state = session_state
+
+    @property
+    def workflow_session(self) -> Session:
+        """The workflow's session."""
+        return self.run_context.session
 
     @property
     def message(self) -> str:
@@ -71,6 +144,10 @@ class StepInput:
             return None
         lines = [f"input: {run_input}\noutput: {output}" for run_input, output in pairs]
         return "\n".join(["<workflow_history>", *lines, "</workflow_history>"])
+
+    def with_data(self, **values: Any) -> StepInput:
+        """Return the input with `values` in its `additional_data`."""
+        return replace(self, additional_data={**(self.additional_data or {}), **values})
 
     def append(self, output: StepOutput) -> StepInput:
         """Return the input of the step after one with `output`."""

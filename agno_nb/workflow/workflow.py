@@ -12,9 +12,10 @@ from agno_nb.run.context import RunContext
 from agno_nb.run.options import first_set
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput, StepStatus
-from agno_nb.workflow.step import Node, WorkflowExecution
+from agno_nb.workflow.execution import Node, WorkflowExecution
+from agno_nb.workflow.human_review import WorkflowRejected
 from agno_nb.workflow.steps import StepLike, run_sequence, to_nodes
-from agno_nb.workflow.types import StepInput
+from agno_nb.workflow.types import StepInput, WorkflowExecutionInput
 
 __all__ = ["RunOutput", "Workflow"]
 
@@ -72,18 +73,32 @@ class Workflow(Runnable):
         run, options = context.run, context.options
         if context.message not in run.messages:
             run.messages.append(context.message)
+        execution_input = WorkflowExecutionInput(
+            input=run.input, additional_data=options.get("additional_data"), media=context.message.media
+        )
         execution = WorkflowExecution(
             context=context,
+            workflow=self,
+            execution_input=execution_input,
             add_history=first_set(options.get("add_history_to_context"), self.add_workflow_history_to_steps),
             num_history_runs=first_set(options.get("num_history_runs"), self.num_history_runs),
             completed={output.path: output for output in run.step_results if output.status is not StepStatus.ERROR},
         )
-        step_input = StepInput(input=run.input, run_context=context)
+        step_input = StepInput(
+            input=run.input,
+            additional_data=execution_input.additional_data,
+            media=execution_input.media,
+            run_context=context,
+        )
         try:
             outputs = await run_sequence(self._nodes, step_input, execution)
         except BaseException as error:
             # A step's function may start several runs in a task group.
-            if not any(isinstance(part, NestedRunPaused) for part in leaves(error)):
+            parts = [*leaves(error)]
+            if rejected := next((part for part in parts if isinstance(part, WorkflowRejected)), None):
+                run.status, run.content = RunStatus.CANCELLED, str(rejected)
+                return
+            if not any(isinstance(part, NestedRunPaused) for part in parts):
                 raise
             context.collect_child_requirements(None)
             run.status = RunStatus.PAUSED

@@ -191,9 +191,9 @@ def test_the_last_answer_counts() -> None:
     shell.tool.result = "b"
     assert shell.result == "b"
     shell.set_external_execution_result("c")
-    assert (shell.tool.result, shell.is_resolved()) == ("c", True)
+    assert (shell.tool.result, shell.is_resolved) == ("c", True)
     shell.reject("no")
-    assert (shell.tool.result, shell.result, shell.is_resolved()) == (None, None, True)
+    assert (shell.tool.result, shell.result, shell.is_resolved) == (None, None, True)
     shell.result = "d"
     with pytest.raises(InvalidInputError, match="was both rejected and answered"):
         shell.check_answer()
@@ -201,6 +201,7 @@ def test_the_last_answer_counts() -> None:
     shell.check_answer()
     delete.tool.confirmed = True
     assert delete.confirmed is delete.is_resolved() is True
+    assert delete.is_resolved
     delete.confirmed = None
     assert delete.tool.confirmed is None
     send.provide_user_input({"to": "Bob"})

@@ -92,7 +92,7 @@ def test_a_new_agent_continues_by_ids_what_is_in_the_store(door: Callable[..., R
 
     stored = DuckDb("store.duckdb").get_run(paused.run_id)
     assert stored is not None
-    assert [(r.kind, r.tool.tool_name, r.is_resolved()) for r in stored.requirements] == [
+    assert [(r.kind, r.tool.tool_name, r.is_resolved) for r in stored.requirements] == [
         ("confirmation", "delete", False),
         ("user_input", "send", False),
         ("external_execution", "shell", False),
@@ -124,7 +124,7 @@ def test_a_new_agent_continues_by_ids_what_is_in_the_store(door: Callable[..., R
     again = db.get_run(paused.run_id)
     assert again is not None
     assert [(m.role, m.content) for m in again.messages] == [(m.role, m.content) for m in run.messages[2:]]
-    assert [r.is_resolved() for r in again.requirements] == [True, True, True]
+    assert [r.is_resolved for r in again.requirements] == [True, True, True]
     assert [r.tool.result for r in again.requirements] == [t.result for t in again.tools[:3]]
 
 

@@ -37,7 +37,10 @@ def says(messages, tools):
     return "said " + messages[-1].content
 
 workflow = Workflow(
-    [Agent(FunctionModel(says), name="talker"), Loop([count, Workflow([count, dies], name="inner")], max_iterations=2)],
+    [
+        Agent(FunctionModel(says), name="talker"),
+        Loop([count, Workflow([count, dies], name="inner")], max_iterations=2, forward_iteration_output=True),
+    ],
     name="Line", db=DuckDb("store.duckdb"),
 )
 if sys.argv[1] == "run":

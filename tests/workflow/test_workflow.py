@@ -207,7 +207,7 @@ def test_conditions_routers_and_loops_choose() -> None:
     workflow = Workflow(
         [
             Condition(lambda given: given.input == "x", [upper], else_steps=[grow], name="is x"),
-            Loop([grow], max_iterations=5, end_condition=is_long, name="longer"),
+            Loop([grow], max_iterations=5, end_condition=is_long, forward_iteration_output=True, name="longer"),
             Router(route, [upper, grow], name="route"),
             Condition(False, [upper], name="never"),
             Steps([Condition(True, grow, name="always")], name="more"),

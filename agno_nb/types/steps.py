@@ -1,0 +1,62 @@
+"""Steps of workflows: their kinds, statuses and results."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.redact import displayable
+from agno_nb.types.basics import Alias, brief, now
+
+
+class StepStatus(StrEnum):
+    """The status of a workflow step."""
+
+    COMPLETED = "COMPLETED"
+    SKIPPED = "SKIPPED"
+    """The step failed, and the workflow continued."""
+    ERROR = "ERROR"
+    """The step failed, and the workflow with it."""
+
+
+StepKind = Literal["agent", "team", "workflow", "function", "parallel", "condition", "router", "loop", "steps"]
+
+
+@suggest_on_unknown_kwarg({})
+@dataclass(slots=True, repr=False)
+class StepOutput:
+    """The result of a workflow step. Functions return one to set more than the content."""
+
+    content: Any = None
+    _: KW_ONLY
+    success: bool = True
+    """Whether the step succeeded. The workflow continues in any case; raise an exception to end it."""
+    stop: bool = False
+    """End the workflow after this step."""
+    error: str | None = None
+    """The error message."""
+    step_name: str | None = None
+    path: str = ""
+    """Names from the outermost step to this one, with loop iterations, for example ``refine[1]/write``."""
+    kind: StepKind = "function"
+    """What ran: an agent, team, workflow or function, or the control structure of several steps."""
+    iteration: int | None = None
+    """For a step in a loop: the iteration, from 0."""
+    input: str = ""
+    """The input of the step."""
+    status: StepStatus = StepStatus.COMPLETED
+    run_id: str | None = None
+    """The run of the step's agent, team or workflow."""
+    steps: list[StepOutput] = field(default_factory=list, compare=False)
+    """The results of inner steps. Available in this process only; stores keep them as separate rows."""
+    duration_s: float | None = None
+    created_at: float = field(default_factory=now, compare=False)
+    """Start of the step in Unix seconds."""
+
+    step_run_id = Alias[str | None]("run_id")
+
+    def __repr__(self) -> str:
+        content = self.content if self.content is None or isinstance(self.content, str) else repr(self.content)
+        return f"StepOutput({displayable(self.path or self.step_name or 'unnamed')}, {self.status}, {brief(content)})"

@@ -1,0 +1,5 @@
+"""agno's path of the decorator for functions of steps."""
+
+from agno_nb.workflow.human_review import pause
+
+__all__ = ["pause"]
