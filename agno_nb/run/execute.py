@@ -113,7 +113,7 @@ async def execute(
         if parent.is_continued and paused_run is None:
             paused_run = await find_earlier_child(runnable, text, parent)
             if paused_run is not None and paused_run.status is RunStatus.COMPLETED:
-                content = paused_run.get_content_as_string()
+                content = _final_content(paused_run)
                 emit_to(make_event(paused_run, RunEvent.run_completed, content=content, run_output=paused_run))
                 return paused_run
     context = _make_context(runnable, text, options, emit_to, paused_run)
@@ -431,7 +431,7 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
         # Not earlier, because a cancelled parent waits until its children are stored.
         if context.parent is not None and task is not None:
             context.parent.child_tasks.discard(task)
-    context.emit(RunEvent[f"run_{run.status.lower()}"], content=run.get_content_as_string(), run_output=run)
+    context.emit(RunEvent[f"run_{run.status.lower()}"], content=_final_content(run), run_output=run)
     if isinstance(failure, asyncio.CancelledError) and cancel.is_cancelled(run.run_id):
         if task is not None:
             task.uncancel()
@@ -439,6 +439,10 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
     if failure is not None:
         raise failure
     return run
+
+
+def _final_content(run: RunOutput) -> Any:
+    return "" if run.content is None else run.content
 
 
 def _end_closed(context: RunContext) -> None:

@@ -243,3 +243,12 @@ def test_the_settings_of_a_team_are_saved_with_its_mode(mode: TeamMode) -> None:
         team.respond_directly,
         team.delegate_to_all_members,
     )
+
+
+def test_the_content_of_the_final_event_is_the_object_of_the_schema() -> None:
+    class City(BaseModel):
+        name: str
+
+    team = Team([], model=ScriptedModel(['{"name": "Oslo"}']), output_schema=City)
+    *_, last = team.run("Go", stream=True)
+    assert (last.event, last.content) == (TeamRunEvent.run_completed, City(name="Oslo"))
