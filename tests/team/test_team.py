@@ -296,6 +296,7 @@ def test_a_pause_of_a_member_pauses_the_team_and_both_go_on(db: InMemoryDb, is_f
     ]  # fmt: skip
     (requirement,) = run.active_requirements
     assert (requirement.component_name, requirement.tool.tool_args) == ("writer", {"to": "Bob"})
+    assert (requirement.member_agent_name, requirement.member_run_id) == ("writer", run.member_responses[0].run_id)
     requirement.confirm()
     if is_fresh:
         done = crew().continue_run(run_id=run.run_id, session_id="s", requirements=[requirement])
