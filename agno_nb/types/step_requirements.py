@@ -460,6 +460,12 @@ class StepRequirement(Requirement):
         return self.is_resolved and not self.tool.is_finished
 
     @property
+    def shown_arguments(self) -> str:
+        """The values to show to a person, as JSON. The others say what the answers mean."""
+        shown = {name: each for name, each in self.values.items() if name in ("message", "output", "error")}
+        return json.dumps(shown, ensure_ascii=False)
+
+    @property
     def subject(self) -> str:
         return f"step {self.path!r}"
 
