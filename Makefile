@@ -62,8 +62,9 @@ format: .venv/.installed-dev ## format the code, and apply ruff's fixes
 	@$(BIN)/ruff check --quiet --fix
 	@$(BIN)/ruff format --quiet
 
-docs: .venv/.installed-dev ## generate docs/frames.md
+docs: .venv/.installed-dev ## generate docs/frames.md and the tables of docs/coming_from_agno.md
 	@$(BIN)/python docs/make_frames.py
+	@$(BIN)/python docs/make_agno_tables.py
 
 bench: .venv-bench/.installed-bench ## compare with agno; `make bench ARGS=--quick` takes a minute
 	@.venv-bench/bin/python -m benchmarks $(ARGS)

@@ -187,10 +187,8 @@ def suggest_in_methods(*names: str) -> Callable[[C], C]:
     return decorate
 
 
-def typed_kwargs(
-    options: type[Any], aliases: Mapping[str, str] | None = None, *, agno: AgnoKeywords = NONE_OF_AGNO
-) -> Callable[[F], F]:
-    """Give a function that ends in ``**options`` a signature that lists the keys of `options`, and check the names."""
+def listed_kwargs(options: type[Any]) -> Callable[[F], F]:
+    """Give a function that ends in ``**options`` a signature that lists the keys of `options`."""
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
@@ -200,6 +198,13 @@ def typed_kwargs(
             for name, annotation in options.__annotations__.items()
         ]
         function.__signature__ = signature.replace(parameters=[*own, *option_parameters])  # type: ignore[attr-defined]
-        return suggest_on_unknown_kwarg(aliases or {}, agno=agno)(function)
+        return function
 
     return decorate
+
+
+def typed_kwargs(
+    options: type[Any], aliases: Mapping[str, str] | None = None, *, agno: AgnoKeywords = NONE_OF_AGNO
+) -> Callable[[F], F]:
+    """Give a function that ends in ``**options`` a signature that lists the keys of `options`, and check the names."""
+    return lambda function: suggest_on_unknown_kwarg(aliases or {}, agno=agno)(listed_kwargs(options)(function))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import AsyncIterable, Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import RunInterrupted
@@ -35,11 +35,9 @@ class RunDisplay(Protocol):
     def finish(self, outcome: RunOutput | BaseException | None) -> None: ...
 
 
-def print_stream(
-    events: RunStream, *, message: str | None, live: bool, markdown: bool = True, console: Console | None = None
-) -> None:
+def print_stream(events: RunStream, message: str | None, **options: Unpack[DisplayOptions]) -> None:
     """Display a run from its events until it ends or is interrupted."""
-    drive(events, choose_display(message, live=live, markdown=markdown, console=console))
+    drive(events, choose_display(message, **options))
 
 
 def drive(events: RunStream, display: RunDisplay) -> RunOutput:
@@ -56,11 +54,9 @@ def drive(events: RunStream, display: RunDisplay) -> RunOutput:
     return run
 
 
-async def aprint_stream(
-    events: AsyncRunStream, *, message: str | None, live: bool, markdown: bool = True, console: Console | None = None
-) -> None:
+async def aprint_stream(events: AsyncRunStream, message: str | None, **options: Unpack[DisplayOptions]) -> None:
     """Async version of :func:`print_stream`."""
-    display = choose_display(message, live=live, markdown=markdown, console=console)
+    display = choose_display(message, **options)
     async with events:
         try:
             async for event in events:
@@ -81,21 +77,36 @@ def _finish_early(error: BaseException, unread: list[RunOutputEvent], display: R
     return error
 
 
-def choose_display(
-    message: str | None, *, live: bool, markdown: bool = True, console: Console | None = None
-) -> RunDisplay:
+class DisplayOptions(TypedDict, total=False):
+    """Options of a display."""
+
+    live: bool
+    """Whether the answer is displayed as it arrives."""
+    markdown: bool
+    console: Console | None
+    """The console of the terminal to print to."""
+    show_members: bool
+    """Whether a terminal shows the whole answers of a team's members. A notebook always does."""
+
+
+def choose_display(message: str | None, **options: Unpack[DisplayOptions]) -> RunDisplay:
     """Return the output of the cell in a kernel, and a rich display in a terminal or on a given console."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    if console is None and shell is not None and hasattr(shell, "kernel"):
+    if options.get("console") is None and shell is not None and hasattr(shell, "kernel"):
         from agno_nb.notebook.live import LiveAnswer
 
-        return LiveAnswer(shell, markdown=markdown)
-    return _TerminalAnswer(message, live=live, markdown=markdown, console=console)
+        return LiveAnswer(shell, markdown=options.get("markdown", True))
+    return _TerminalAnswer(message, **options)
 
 
 @suggest_on_unknown_kwarg({})
-def pprint_run_response(run_response: RunOutput | Iterable[RunOutputEvent], markdown: bool = False) -> None:
+def pprint_run_response(
+    run_response: RunOutput | Iterable[RunOutputEvent],
+    markdown: bool = False,
+    show_time: bool = True,
+    console: object = None,
+) -> None:
     """Show a run like ``print_response``: with rich in a terminal, as the cell's output in a notebook.
 
     Parameters
@@ -104,6 +115,8 @@ def pprint_run_response(run_response: RunOutput | Iterable[RunOutputEvent], mark
         The result of ``run(...)``, with or without ``stream=True``.
     markdown : bool, optional
         Render the answer as Markdown. Notebooks always do.
+    show_time, console : optional
+        No effect: displays always have the duration, and use the terminal's or the cell's output.
     """
     display = choose_display(None, live=not isinstance(run_response, RunOutput), markdown=markdown)
     if isinstance(run_response, RunOutput):
@@ -114,6 +127,19 @@ def pprint_run_response(run_response: RunOutput | Iterable[RunOutputEvent], mark
         for event in run_response:
             display.feed(event)
         display.finish(None)
+
+
+async def apprint_run_response(
+    run_response: RunOutput | AsyncIterable[RunOutputEvent], markdown: bool = False, **options: Any
+) -> None:
+    """Async version of :func:`pprint_run_response`, for the result of ``await arun(...)`` or a stream of it."""
+    if isinstance(run_response, RunOutput):
+        pprint_run_response(run_response, markdown, **options)
+        return
+    display = choose_display(None, live=True, markdown=markdown)
+    async for event in run_response:
+        display.feed(event)
+    display.finish(None)
 
 
 def ask_user(user: str, emoji: str, exit_on: Collection[str]) -> str | None:
@@ -135,13 +161,21 @@ def ask_user(user: str, emoji: str, exit_on: Collection[str]) -> str | None:
 class _TerminalAnswer:
     """A live display of the message, the tool calls, the answer and its duration."""
 
-    def __init__(self, message: str | None, *, live: bool, markdown: bool, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        message: str | None,
+        *,
+        live: bool = True,
+        markdown: bool = True,
+        console: Console | None = None,
+        show_members: bool = False,
+    ) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self._console = Console() if console is None else console
         self._fold = RunFold(plain=not markdown)
-        self._is_finished = False
+        self._is_finished, self._show_members = False, show_members
         # The live display is drawn on a thread of its own.
         self._lock = threading.Lock()
         if message is not None:
@@ -172,6 +206,7 @@ class _TerminalAnswer:
 
         with self._lock:
             run, remarks, text = self._fold.view.run, list(_remarks(self._fold.view)), self._text()
+            members = list(self._member_panels(self._fold.view)) if self._show_members else []
         if not self._is_finished:
             remarks = remarks[-LIVE_REMARKS:]
         parts: list[Any] = [_safe_text(line, _TONES[tone]) for line, tone in remarks]
@@ -185,9 +220,19 @@ class _TerminalAnswer:
                 _safe_text(f"{word}: {run.error or 'the answer is incomplete'}", "red" if run.error else "dim")
             )
         if run is None:
-            return _panel(Group(*parts), "Response")
+            return Group(*members, _panel(Group(*parts), "Response"))
         how = "cached: no model was called" if run.is_cached else f"{run.metrics.duration_s or 0:.1f} s"
-        return _panel(Group(*parts), f"Response ({how})")
+        return Group(*members, _panel(Group(*parts), f"Response ({how})"))
+
+    def _member_panels(self, view: RunView) -> Iterator[Any]:
+        """Yield a panel with the answer of each nested run that has ended, inner ones first."""
+        for part in view.parts:
+            if isinstance(part, RunView):
+                yield from self._member_panels(part)
+                if part.run is not None:
+                    text = displayable(part.run.get_content_as_string())
+                    content = text if view.plain else _markdown(text, self._console.width)
+                    yield _panel(content, f"Response of {displayable(part.name or 'nested run')}")
 
     def _text(self) -> str:
         """Return the answer, or the end of it while it grows, so that drawing a frame takes constant time."""

@@ -27,8 +27,7 @@ FOREIGN_SETTINGS = (
 def clean_environment(environ: os._Environ[str] | dict[str, str]) -> None:
     """Take keys, endpoints and our own settings away, and keep loopback away from a proxy."""
     for name in list(environ):
-        # Not a setting of the package: it says where the tests find the reference pages.
-        if name.upper().startswith(FOREIGN_SETTINGS) and name != "AGNO_NB_REFERENCE":
+        if name.upper().startswith(FOREIGN_SETTINGS):
             del environ[name]
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in environ.get(name, "").split(",") if host]

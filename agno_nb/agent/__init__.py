@@ -2,6 +2,29 @@
 
 from __future__ import annotations
 
-from agno_nb.agent.agent import Agent, RunOutput, RunResponse
+from importlib import import_module
+from typing import Any
 
-__all__ = ["Agent", "RunOutput", "RunResponse"]
+from agno_nb.agent.agent import Agent, RunOutput, RunResponse
+from agno_nb.tools import Function, Toolkit
+from agno_nb.types import AgentSession, Message, RunEvent, RunOutputEvent
+
+__all__ = [
+    "Agent",
+    "AgentSession",
+    "Function",
+    "Message",
+    "RunEvent",
+    "RunOutput",
+    "RunOutputEvent",
+    "RunResponse",
+    "Toolkit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Return an event class or enum of ``agno_nb.run.agent``, which agno exports here too."""
+    events = import_module("agno_nb.run.agent")
+    if name.startswith("_") or name not in events.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(events, name)

@@ -217,6 +217,11 @@ class Agent(RunMessages, Configuration):
         else:
             await self._send_messages(context)
         await loop.run()
+        while (text := self._next_message(context)) is not None:
+            context.recorder.add_message(Message(role="user", content=text))
+            # The answer after the last message is the run's.
+            context.emit(RunEvent.run_content, content="", discards_content=True)
+            await loop.run()
         if self.post_hooks and context.run.status is RunStatus.RUNNING:
             await run_post_hooks(self.post_hooks, self, context)
 
@@ -283,6 +288,10 @@ class Agent(RunMessages, Configuration):
     def _is_final(self, context: RunContext) -> bool:
         """Whether the results of the latest calls are the answer, so that no further request is needed."""
         return False
+
+    def _next_message(self, context: RunContext) -> str | None:
+        """Return a message to which the model has to answer before the run is over, or None."""
+        return None
 
     def validate_answers(self, run: RunOutput) -> None:
         """Check that the tools of a paused run exist and accept the answers."""

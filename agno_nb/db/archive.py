@@ -30,14 +30,14 @@ Rows = dict[str, list[Row]]
 """The rows of each table."""
 
 
-def backup(driver: Driver, path: str | Path) -> None:
+def backup(driver: Driver, path: str | Path, memories: pa.Table | None) -> None:
     target = _absolute(path)
     if target.exists():
         raise InvalidInputError(f"{target} already exists; pass a path that doesn't")
-    driver.backup(target)
+    driver.backup(target, memories)
 
 
-def snapshot(driver: Driver, path: str | Path, *, identity: str) -> None:
+def snapshot(driver: Driver, path: str | Path, memories: pa.Table | None, *, identity: str) -> None:
     """Copy the store of `identity` into a file, and replace an earlier snapshot in one step."""
     target = _absolute(path)
     used = path_in_use(target, LOCK)
@@ -46,7 +46,7 @@ def snapshot(driver: Driver, path: str | Path, *, identity: str) -> None:
         raise InvalidInputError(f"{target} already exists and is not a snapshot; pass another path")
     fresh = target.with_name(f".{target.name}.{os.getpid()}.fresh")
     try:
-        driver.backup(fresh)
+        driver.backup(fresh, memories)
         fresh.replace(target)
     finally:
         fresh.unlink(missing_ok=True)

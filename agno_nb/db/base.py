@@ -101,6 +101,11 @@ class Db(FrameReader):
     def identity(self) -> str:
         """Name of the store, the same for all objects of one store, without secrets."""
 
+    @property
+    def memory_store(self) -> Db:
+        """The store that has the user memories: this one, unless tables with other names were chosen."""
+        return self
+
     def __copy__(self) -> Self:
         # Copies of agents share the store of the original.
         return self

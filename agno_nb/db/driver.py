@@ -72,8 +72,11 @@ class Driver(ABC):
         """Implement :meth:`agno_nb.db.base.Db.vacuum`; the default is to do nothing."""
 
     @abstractmethod
-    def backup(self, path: Path) -> None:
-        """Copy the store into a new file: a DuckDB file, if the store itself is not a file."""
+    def backup(self, path: Path, memories: pa.Table | None = None) -> None:
+        """Copy the store into a new file: a DuckDB file, if the store itself is not a file.
+
+        `memories` are the rows of raw_memories, if those are in another store.
+        """
 
     @abstractmethod
     def close(self) -> None:

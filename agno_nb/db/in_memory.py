@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, Unpack
 
-from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb._keywords import listed_kwargs, suggest_on_unknown_kwarg
 from agno_nb.db.duckdb import EngineDriver
 from agno_nb.db.duckdb.engine import Engine, translate_errors
 from agno_nb.db.sql_store import SqlDb
+from agno_nb.db.table_names import TableNames, TableOptions
 from agno_nb.errors import StoreError
 
 
@@ -21,14 +22,24 @@ class InMemoryDb(SqlDb):
     It uses the same SQL and engine as :class:`~agno_nb.db.duckdb.DuckDb`. Each object is a separate store, and
     `close` doesn't delete it.
 
+    Parameters
+    ----------
+    session_table, memory_table : str, optional
+        Names of agno's tables, accepted for programs written for it: no two objects share any table.
+    id : str, optional
+        Identity of the store for your program; derived from the object by default.
+    **tables
+        Names of agno's other tables, which have no effect.
+
     Examples
     --------
     >>> len(InMemoryDb().runs_df())
     0
     """
 
-    def __init__(self) -> None:
-        super().__init__(_MemoryDriver())
+    @listed_kwargs(TableOptions)
+    def __init__(self, **tables: Unpack[TableOptions]) -> None:
+        super().__init__(_MemoryDriver(), tables=TableNames.of(tables), id=tables.get("id"))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("cannot pickle an InMemoryDb, because it lives in this process only; use a DuckDb instead")
@@ -38,7 +49,7 @@ class InMemoryDb(SqlDb):
         return f"in memory, {id(self):#x}"
 
     def __repr__(self) -> str:
-        return "InMemoryDb()"
+        return f"InMemoryDb({self._tables.describe().removeprefix(', ')})"
 
 
 class _MemoryDriver(EngineDriver):

@@ -9,18 +9,16 @@ import os
 import re
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import parse_qsl, quote, unquote
 
-from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb._keywords import listed_kwargs, suggest_on_unknown_kwarg
 from agno_nb.db.base import AsyncDb
 from agno_nb.db.file_names import check_lock_timeout
 from agno_nb.db.sql_store import SqlDb
+from agno_nb.db.table_names import LONGEST_NAME, TableNames, TableOptions, schema_of
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import remember_secret
-
-_LONGEST_NAME = 63
-"""Maximum length of a name in Postgres, in bytes. Longer names are truncated."""
 
 
 @suggest_on_unknown_kwarg({})
@@ -39,6 +37,16 @@ class PostgresDb(SqlDb):
         schema is a separate store.
     lock_timeout_s : float
         Maximum time to wait for another user of the same session, in seconds.
+    session_table : str, optional
+        Stores of one schema with different names never see each other's sessions. A name other than agno's default,
+        ``agno_sessions``, stands for a schema of its own.
+    memory_table : str, optional
+        Likewise for user memories: stores of one schema share them, unless their names differ. agno's default is
+        ``agno_memories``.
+    id : str, optional
+        Identity of the store for your program; derived from its address by default.
+    **tables
+        Names of agno's other tables, which have no effect.
 
     Raises
     ------
@@ -59,9 +67,17 @@ class PostgresDb(SqlDb):
     PostgresDb('postgresql://localhost:5532/ai', db_schema='agno_nb')
     """
 
-    def __init__(self, db_url: str, *, db_schema: str = "agno_nb", lock_timeout_s: float = 15.0) -> None:
-        if not 0 < len(db_schema.encode()) <= _LONGEST_NAME or "\0" in db_schema:
-            raise InvalidInputError(f"db_schema is {db_schema!r}; pass a name of 1 to {_LONGEST_NAME} bytes")
+    @listed_kwargs(TableOptions)
+    def __init__(
+        self,
+        db_url: str,
+        *,
+        db_schema: str = "agno_nb",
+        lock_timeout_s: float = 15.0,
+        **tables: Unpack[TableOptions],
+    ) -> None:
+        if not 0 < len(db_schema.encode()) <= LONGEST_NAME or "\0" in db_schema:
+            raise InvalidInputError(f"db_schema is {db_schema!r}; pass a name of 1 to {LONGEST_NAME} bytes")
         try:
             from agno_nb.db.postgres_driver import PostgresDriver
         except ImportError as error:
@@ -70,27 +86,42 @@ class PostgresDb(SqlDb):
         check_lock_timeout(lock_timeout_s)
         self.lock_timeout_s = lock_timeout_s
         self._url = url = PostgresUrl.parse(db_url)
-        super().__init__(PostgresDriver(url, db_schema, lock_timeout_s))
+        names = TableNames.of(tables)
+        of_sessions, of_memories = (schema_of(db_schema, ending) for ending in names.endings)
+        memories = None
+        if of_memories != of_sessions:
+            memories = PostgresDb(db_url, db_schema=of_memories, lock_timeout_s=lock_timeout_s)
+        self._schema = of_sessions
+        driver = PostgresDriver(url, of_sessions, lock_timeout_s)
+        super().__init__(driver, tables=names, memory_store=memories, id=tables.get("id"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The unpickling process takes the password from PGPASSWORD or a pgpass file.
-        make = partial(type(self), db_schema=self.db_schema, lock_timeout_s=self.lock_timeout_s)
+        make = partial(type(self), db_schema=self.db_schema, lock_timeout_s=self.lock_timeout_s, **self._options)
         return make, (self._url.without_password(),)
 
     @property
     def identity(self) -> str:
-        return f"{self._url}, schema {self.db_schema!r}"
+        return f"{self._url}, schema {self._schema!r}"
 
     def __repr__(self) -> str:
-        return f"PostgresDb({str(self._url)!r}, db_schema={self.db_schema!r})"
+        return f"PostgresDb({str(self._url)!r}, db_schema={self.db_schema!r}{self._tables.describe()})"
 
 
 @suggest_on_unknown_kwarg({})
 class AsyncPostgresDb(AsyncDb):
     """Async version of :class:`PostgresDb`, with the same arguments and methods."""
 
-    def __init__(self, db_url: str, *, db_schema: str = "agno_nb", lock_timeout_s: float = 15.0) -> None:
-        super().__init__(PostgresDb(db_url, db_schema=db_schema, lock_timeout_s=lock_timeout_s))
+    @listed_kwargs(TableOptions)
+    def __init__(
+        self,
+        db_url: str,
+        *,
+        db_schema: str = "agno_nb",
+        lock_timeout_s: float = 15.0,
+        **tables: Unpack[TableOptions],
+    ) -> None:
+        super().__init__(PostgresDb(db_url, db_schema=db_schema, lock_timeout_s=lock_timeout_s, **tables))
 
 
 _SCHEME = r"(?:postgresql|postgres)(?:\+\w+)?://"

@@ -118,8 +118,8 @@ class PostgresDriver(Driver):
                 raise
             self._idle.release(connection)
 
-    def backup(self, path: Path) -> None:
-        write_store(path, self.tables(tuple(schema.tables())))
+    def backup(self, path: Path, memories: pa.Table | None = None) -> None:
+        write_store(path, self.tables(tuple(schema.tables())), memories)
 
     def close(self) -> None:
         self._idle.close()

@@ -36,9 +36,7 @@ from agno_nb.types import (
     RunOutput,
     RunStatus,
     Session,
-    SessionType,
     StepOutput,
-    with_article,
 )
 
 
@@ -82,7 +80,7 @@ def open_run(
     opened.history = select_history(earlier, opened.turns, query)
     _read_context(connection, opened, run, turn, query)
     if turn is not None:
-        _take_turn(connection, opened.session, run, turn, session.session_type, partial_of)
+        _take_turn(connection, opened.session, run, turn, partial_of)
     ended = tables.ended_run_row(run)
     connection.insert("raw_runs", [tables.RUNS.row(run) | ended | {"worker": current_process_id()}])
     if run.variables:
@@ -110,7 +108,11 @@ def _read_context(
         first_shown = next((index for index, run_id in opened.turns if run_id in shown), turn)
         opened.summary = get_summary(connection, run.session_id, before_run_index=first_shown)
     if query.memories and run.user_id is not None:
-        opened.memories = select_memories(connection, "user_id = ?", [run.user_id])
+        other = connection.memory_store
+        if other is not None:
+            opened.memories = other.get_user_memories(run.user_id)
+        else:
+            opened.memories = select_memories(connection, "user_id = ?", [run.user_id])
 
 
 def _take_turn(
@@ -118,15 +120,9 @@ def _take_turn(
     session: Session,
     run: RunOutput,
     turn: int,
-    session_type: SessionType,
     partial_of: str | None,
 ) -> None:
     """Set the turn and attempt of a run. A new attempt reverts the session state to the start of the turn."""
-    if session.session_type != session_type:
-        raise InvalidInputError(
-            f"session {run.session_id!r} is the session of {with_article(session.session_type)}, and cannot be one of "
-            f"{with_article(session_type)} too; choose another session_id"
-        )
     if run.run_index is None:
         run.attempt = 0
     else:

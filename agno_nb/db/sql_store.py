@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date
@@ -16,20 +17,23 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
 from agno_nb.db import archive, history, maintenance, memories, runs, sandbox, schema, sessions
-from agno_nb.db.arrow_tables import filter_by_owner, with_interrupted
+from agno_nb.db.arrow_tables import TimeZone, filter_by_owner, with_interrupted
 from agno_nb.db.base import Db
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import check_ids, micros, parse_time_us, to_sql
+from agno_nb.db.frame_definitions import MEMORIES, Frame
 from agno_nb.db.frame_reader import TIMEOUT_S
 from agno_nb.db.group_commit import Group, Outcome, StoreCall, commit_together, current
 from agno_nb.db.process_id import is_dead
 from agno_nb.db.pushdown import ColumnFilter, Pushdown
 from agno_nb.db.session_cache import CacheUpdate, SessionCache
-from agno_nb.db.statements import Transaction, marks
+from agno_nb.db.statements import Connection, Transaction, marks
+from agno_nb.db.table_names import TableNames
 from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.types import JsonDict, Message, RunOutput, Session
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 P = ParamSpec("P")
@@ -46,7 +50,11 @@ _USER_METHODS = (
 
 
 def _in_transaction(
-    function: Callable[Concatenate[Transaction, P], T], *, write: bool = False, exclusive: bool = False
+    function: Callable[Concatenate[Transaction, P], T],
+    *,
+    write: bool = False,
+    exclusive: bool = False,
+    of_memories: bool = False,
 ) -> Callable[Concatenate[SqlDb, P], T]:
     """Return the method of :class:`Db` that is implemented by the function of the same name.
 
@@ -55,7 +63,8 @@ def _in_transaction(
 
     @functools.wraps(getattr(Db, function.__name__), updated=())
     def method(self: SqlDb, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._transaction(write=write, exclusive=exclusive) as connection:
+        store = self._memory_store or self if of_memories else self
+        with store._transaction(write=write, exclusive=exclusive) as connection:
             return function(connection, *args, **kwargs)
 
     return method
@@ -63,29 +72,67 @@ def _in_transaction(
 
 @suggest_in_methods(*_USER_METHODS)
 class SqlDb(Db):
-    """A store behind a SQL driver."""
+    """A store behind a SQL driver.
 
-    def __init__(self, driver: Driver) -> None:
+    Parameters
+    ----------
+    driver : Driver
+    tables : TableNames
+        The names that were chosen for the tables.
+    memory_store : SqlDb, optional
+        The store of the user memories, if it is another one.
+    id : str, optional
+        Identity of the store; derived from its address by default.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        tables: TableNames = TableNames(),  # noqa: B008  # It is frozen.
+        memory_store: SqlDb | None = None,
+        id: str | None = None,
+    ) -> None:
         self._driver = driver
+        self._tables = tables
+        self._memory_store = memory_store
+        self._id = id
         self._cache = SessionCache()
+
+    @property
+    def id(self) -> str:
+        """Identity of the store: the one that was set, or one derived from its address."""
+        return self._id or str(uuid.uuid5(uuid.NAMESPACE_URL, self.identity))
+
+    @property
+    def memory_store(self) -> SqlDb:
+        return self._memory_store or self
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        """The arguments that all stores have."""
+        return self._tables.options() | ({} if self._id is None else {"id": self._id})
 
     @contextmanager
     def _transaction(self, *, write: bool, exclusive: bool = False) -> Iterator[Transaction]:
         driver = self._driver
         if (group := current.group) is not None and group.driver is driver:
-            transaction = Transaction(lambda: group, store=self, cache=self._cache, row_lock=driver.row_lock)
+            transaction = self._begin(lambda: group)
             transaction.on_commit, transaction.on_rollback = group.on_commit, group.on_rollback
             transaction.missing_sessions = group.missing_sessions
             yield transaction
             return
         with ExitStack() as stack:
             opened = driver.exclusive_transaction() if exclusive else driver.transaction(write=write)
-            begin = functools.partial(stack.enter_context, opened)
-            transaction = Transaction(begin, store=self, cache=self._cache, row_lock=driver.row_lock)
+            transaction = self._begin(functools.partial(stack.enter_context, opened))
             yield transaction
         if transaction.on_commit:
             update = CacheUpdate(self._cache, transaction.data_version, transaction.next_data_version)
             update.run(transaction.on_commit)
+
+    def _begin(self, connect: Callable[[], Connection]) -> Transaction:
+        row_lock = self._driver.row_lock
+        return Transaction(connect, store=self, memory_store=self._memory_store, cache=self._cache, row_lock=row_lock)
 
     @property
     def is_uncontended(self) -> bool:
@@ -114,6 +161,8 @@ class SqlDb(Db):
 
     def close(self) -> None:
         self._driver.close()
+        if self._memory_store is not None:
+            self._memory_store.close()
 
     # Runs.
 
@@ -191,11 +240,11 @@ class SqlDb(Db):
     add_summary = _in_transaction(memories.add_summary, write=True)
     get_summary = _in_transaction(memories.get_summary)
     get_summary_after = _in_transaction(memories.get_summary_after)
-    upsert_user_memory = _in_transaction(memories.upsert_user_memory, write=True)
-    get_user_memories = _in_transaction(memories.get_user_memories)
-    update_user_memory = _in_transaction(memories.update_user_memory, write=True)
-    delete_user_memory = _in_transaction(memories.delete_user_memory, write=True, exclusive=True)
-    clear_memories = _in_transaction(memories.clear_memories, write=True, exclusive=True)
+    upsert_user_memory = _in_transaction(memories.upsert_user_memory, write=True, of_memories=True)
+    get_user_memories = _in_transaction(memories.get_user_memories, of_memories=True)
+    update_user_memory = _in_transaction(memories.update_user_memory, write=True, of_memories=True)
+    delete_user_memory = _in_transaction(memories.delete_user_memory, write=True, exclusive=True, of_memories=True)
+    clear_memories = _in_transaction(memories.clear_memories, write=True, exclusive=True, of_memories=True)
 
     # Maintenance.
 
@@ -203,12 +252,19 @@ class SqlDb(Db):
 
     def vacuum(self) -> None:
         self._driver.vacuum()
+        if self._memory_store is not None:
+            self._memory_store.vacuum()
 
     def backup(self, path: str | Path) -> None:
-        archive.backup(self._driver, path)
+        archive.backup(self._driver, path, self._other_memories())
 
     def snapshot(self, path: str | Path) -> None:
-        archive.snapshot(self._driver, path, identity=self.identity)
+        archive.snapshot(self._driver, path, self._other_memories(), identity=self.identity)
+
+    def _other_memories(self) -> pa.Table | None:
+        """Return the memories if they are in another store."""
+        other = self._memory_store
+        return None if other is None else other._driver.tables(["raw_memories"])["raw_memories"]
 
     def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
         check_ids("session_id", session_id=session_id, user_id=user_id or None)
@@ -225,18 +281,22 @@ class SqlDb(Db):
         return session
 
     def export_parquet(self, folder: str | Path) -> None:
-        archive.write_tables(folder, self._tables(tuple(schema.tables())))
+        archive.write_tables(folder, self._read_tables(tuple(schema.tables())))
 
     def import_parquet(self, folder: str | Path) -> int:
         rows = archive.read_tables(folder)
+        memory_rows = rows.pop("raw_memories", []) if self._memory_store is not None else []
         with self._transaction(write=True, exclusive=True) as connection:
             archive.insert_rows(connection, rows)
+            if memory_rows:
+                with self.memory_store._transaction(write=True, exclusive=True) as other:
+                    archive.insert_rows(other, {"raw_memories": memory_rows})
         return len(rows.get("raw_sessions", []))
 
     # Frames and queries.
 
     def read_user_rows(self, names: Collection[str], user_id: str | None) -> Mapping[str, pa.Table]:
-        tables = self._tables({*names, "raw_sessions"})
+        tables = self._read_tables({*names, "raw_sessions"})
         return {name: filter_by_owner(user_id, name, tables) for name in names}
 
     def arrow(
@@ -268,12 +328,25 @@ class SqlDb(Db):
     ) -> dict[str, pa.Table]:
         if unmarked and "raw_runs" in columns_read:
             columns_read = {**columns_read, "raw_runs": columns_read["raw_runs"] | {"run_id"}}
-        return with_interrupted(self._driver.rows(columns_read, column_filter), unmarked, now=micros(time.time()))
+        rows = self._driver.rows(columns_read, column_filter)
+        if self._memory_store is not None and (of_memories := columns_read.get("raw_memories")):
+            # A store that doesn't exist has no tables.
+            rows.pop("raw_memories", None)
+            rows |= self._memory_store._driver.rows({"raw_memories": of_memories}, column_filter)
+        return with_interrupted(rows, unmarked, now=micros(time.time()))
 
-    def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        """Read whole tables, all at the same moment."""
+    def _read_tables(self, names: Collection[str]) -> dict[str, pa.Table]:
+        """Read whole tables, all at the same moment, but for memories of another store."""
         _, unmarked = self._mark_interrupted()
-        return with_interrupted(self._driver.tables(names), unmarked, now=micros(time.time()))
+        tables = self._driver.tables(names)
+        if "raw_memories" in names and (other := self._other_memories()) is not None:
+            tables["raw_memories"] = other
+        return with_interrupted(tables, unmarked, now=micros(time.time()))
+
+    def _read(self, frame: Frame, filters: Mapping[str, Any], tz: TimeZone) -> pd.DataFrame:
+        if frame is MEMORIES and self._memory_store is not None:
+            return self._memory_store._read(frame, filters, tz)
+        return super()._read(frame, filters, tz)
 
     def _mark_interrupted(self, pushdown: Pushdown | None = None) -> tuple[ColumnFilter | None, list[str]]:
         """Set the time of interruption of RUNNING runs whose process has died, for the views; resolve `pushdown`.

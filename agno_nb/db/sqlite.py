@@ -14,10 +14,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import unquote
 
-from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb._keywords import listed_kwargs, suggest_on_unknown_kwarg
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import from_rows, with_all_columns
 from agno_nb.db.base import AsyncDb
@@ -35,7 +35,8 @@ from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, filter_condition
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite_connections import LOG, POLL_S, Opened, SqliteConnections, unusable_file
-from agno_nb.db.statements import Connection
+from agno_nb.db.statements import Connection, marks
+from agno_nb.db.table_names import TableNames, TableOptions, file_of
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreLocked
 from agno_nb.redact import without_userinfo
 
@@ -58,6 +59,16 @@ class SqliteDb(SqlDb):
         The same as a URL, for example ``sqlite:///tmp/data.db``.
     lock_timeout_s : float
         Maximum time to wait for another process or thread that writes to the file, in seconds.
+    session_table : str, optional
+        Stores of one file with different names never see each other's sessions. A name other than agno's default,
+        ``agno_sessions``, stands for a file next to the given one.
+    memory_table : str, optional
+        Likewise for user memories: stores of one file share them, unless their names differ. agno's default is
+        ``agno_memories``.
+    id : str, optional
+        Identity of the store for your program; derived from its address by default.
+    **tables
+        Names of agno's other tables, which have no effect.
 
     Raises
     ------
@@ -77,38 +88,54 @@ class SqliteDb(SqlDb):
     True
     """
 
+    @listed_kwargs(TableOptions)
     def __init__(
-        self, db_file: str | Path | None = None, *, db_url: str | None = None, lock_timeout_s: float = 15.0
+        self,
+        db_file: str | Path | None = None,
+        *,
+        db_url: str | None = None,
+        lock_timeout_s: float = 15.0,
+        **tables: Unpack[TableOptions],
     ) -> None:
         if db_file is not None and db_url is not None:
             raise InvalidInputError(
                 f"db_file is {str(db_file)!r} and db_url {without_userinfo(db_url)!r}; pass one of them"
             )
         path = _path_of_url(db_url) if db_url is not None else "agno_nb.db" if db_file is None else db_file
-        self.db_file = store_path(path)
+        self._given_file = store_path(path)
         check_lock_timeout(lock_timeout_s)
         self.lock_timeout_s = lock_timeout_s
-        super().__init__(SqliteDriver(self.db_file, lock_timeout_s))
+        names = TableNames.of(tables)
+        self.db_file, of_memories = (file_of(self._given_file, ending) for ending in names.endings)
+        memories = None if of_memories == self.db_file else SqliteDb(of_memories, lock_timeout_s=lock_timeout_s)
+        driver = SqliteDriver(self.db_file, lock_timeout_s)
+        super().__init__(driver, tables=names, memory_store=memories, id=tables.get("id"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(type(self), lock_timeout_s=self.lock_timeout_s), (self.db_file,)
+        return partial(type(self), lock_timeout_s=self.lock_timeout_s, **self._options), (self._given_file,)
 
     @property
     def identity(self) -> str:
         return str(path_in_use(self.db_file, LOG))
 
     def __repr__(self) -> str:
-        return f"SqliteDb({str(self.db_file)!r})"
+        return f"SqliteDb({str(self._given_file)!r}{self._tables.describe()})"
 
 
 @suggest_on_unknown_kwarg({})
 class AsyncSqliteDb(AsyncDb):
     """Async version of :class:`SqliteDb`, with the same arguments and methods."""
 
+    @listed_kwargs(TableOptions)
     def __init__(
-        self, db_file: str | Path | None = None, *, db_url: str | None = None, lock_timeout_s: float = 15.0
+        self,
+        db_file: str | Path | None = None,
+        *,
+        db_url: str | None = None,
+        lock_timeout_s: float = 15.0,
+        **tables: Unpack[TableOptions],
     ) -> None:
-        super().__init__(SqliteDb(db_file, db_url=db_url, lock_timeout_s=lock_timeout_s))
+        super().__init__(SqliteDb(db_file, db_url=db_url, lock_timeout_s=lock_timeout_s, **tables))
 
 
 def _path_of_url(url: str) -> str:
@@ -198,7 +225,7 @@ class SqliteDriver(Driver):
             opened.connection.execute("VACUUM")
             opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def backup(self, path: Path) -> None:
+    def backup(self, path: Path, memories: pa.Table | None = None) -> None:
         with self._translate_errors(), self._connections.use(write=False) as opened:
             path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(path, isolation_level=None)) as target:
@@ -206,6 +233,11 @@ class SqliteDriver(Driver):
                     opened.connection.backup(target)
                 else:
                     _create_schema(target)
+                if memories is not None:
+                    target.execute("DELETE FROM raw_memories")
+                    names = memories.column_names
+                    sql = f"INSERT INTO raw_memories ({', '.join(names)}) VALUES ({marks(names)})"
+                    target.executemany(sql, [tuple(row.values()) for row in memories.to_pylist()])
 
     def close(self) -> None:
         self._connections.close()

@@ -14,6 +14,7 @@ from agno_nb.redact import redactor
 from agno_nb.types import MAX_COST, MAX_TOKENS, SessionReader, now, whole_number
 
 if TYPE_CHECKING:
+    from agno_nb.db.base import Db
     from agno_nb.db.session_cache import CacheUpdate, SessionCache
     from agno_nb.db.tables import ObjectTable
 
@@ -101,15 +102,22 @@ class Transaction:
     """One transaction of a store. API keys are removed from everything written through it.
 
     It begins with its first statement, so that an invalid argument is rejected before the store is locked or created.
-    Sessions that are read load their runs from `store` later. `row_lock` is the :attr:`Driver.row_lock`.
+    Sessions that are read load their runs from `store` later. `memory_store` has the user memories, if it is another
+    one. `row_lock` is the :attr:`Driver.row_lock`.
     """
 
     def __init__(
-        self, connect: Callable[[], Connection], *, store: SessionReader, cache: SessionCache, row_lock: str
+        self,
+        connect: Callable[[], Connection],
+        *,
+        store: SessionReader,
+        memory_store: Db | None,
+        cache: SessionCache,
+        row_lock: str,
     ) -> None:
         self._connect = connect
         self._connection: Connection | None = None
-        self.store, self.cache, self.row_lock = store, cache, row_lock
+        self.store, self.memory_store, self.cache, self.row_lock = store, memory_store, cache, row_lock
         self.next_data_version: int | None = None
         self.on_commit: list[Callable[[CacheUpdate], None]] = []
         """Functions to call once the transaction is committed."""

@@ -157,7 +157,7 @@ def show_status(notebook: Notebook, origin: CellInfo) -> None:
         facts["model"] = _model(notebook)
         facts["tools"] = ", ".join(map(name_of, runnable.listed_tools)) or "none; `%agent tools NAME` adds a function"
         if isinstance(runnable, Team):
-            facts["members"] = ", ".join(member.component_id for member in runnable.members)
+            facts["members"] = ", ".join(member.component_id for member in runnable.parts)
         facts["history"] = _history(notebook)
         if runnable is notebook.agent and notebook.instructions_from:
             facts["instructions"] = f"from {notebook.instructions_from}"

@@ -37,7 +37,7 @@ class QueueKey:
 
     @classmethod
     def memories(cls, db: Db, user_id: str) -> QueueKey:
-        return cls("memories", user_id, db.identity)
+        return cls("memories", user_id, db.memory_store.identity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,10 @@ class RunContext:
     """Model for nested runs that have none of their own."""
     team: Runnable | None = None
     """The team that is running, or the team that this run is nested in."""
+    members: Sequence[Any] = ()
+    """The members of the team that is running."""
+    sends_nested_events: bool = True
+    """Whether listeners get the events of nested runs."""
 
     def __post_init__(self) -> None:
         self.has_listener = self.emit_to is not discard_event
@@ -153,21 +157,16 @@ class RunContext:
         return self._workflow_run.component_name if self._workflow_run is not None else None
 
     @property
-    def messages(self) -> list[Message]:
-        """The messages of the run so far, with the history that it sends."""
-        return self.run.messages
-
-    @property
     def run_index(self) -> int | None:
         """Number of the turn that the run is, or is part of."""
         return self.run.run_index if self.enclosing_turn is None else self.enclosing_turn.run_index
 
-    def emit(self, event: RunEvent, **values: Any) -> None:
+    def emit(self, event: RunEvent | TeamRunEvent, **values: Any) -> None:
         """Send an event of the run to its listener, and to the listeners of the runs that it is nested in.
 
         Parameters
         ----------
-        event : RunEvent
+        event : RunEvent or TeamRunEvent
         **values
             Fields of :class:`~agno_nb.types.RunOutputEvent`.
         """
@@ -177,7 +176,10 @@ class RunContext:
         if (workflow := self._workflow_run) is not None:
             made.workflow_id, made.workflow_name = workflow.component_id, workflow.component_name
             made.workflow_run_id = workflow.run_id
-        for context in (self, *self.outer_runs):
+        self.emit_to(made)
+        for context in self.outer_runs:
+            if not context.sends_nested_events:
+                return
             context.emit_to(made)
 
     def takes_notice(self) -> bool:
@@ -328,7 +330,7 @@ def uncalled_function_error(name: str, function: Any) -> InvalidInputError:
     )
 
 
-_OWN_NAMES: dict[SessionType, dict[RunEvent, Any]] = {
+_OWN_NAMES: dict[SessionType, dict[RunEvent | TeamRunEvent, Any]] = {
     SessionType.TEAM: {RunEvent[each.name]: each for each in TeamRunEvent if each.name in RunEvent.__members__},
     SessionType.WORKFLOW: {
         RunEvent[f"run_{change}"]: RunEvent[f"workflow_{change}"]
@@ -337,7 +339,9 @@ _OWN_NAMES: dict[SessionType, dict[RunEvent, Any]] = {
 }
 
 
-def make_event(run: RunOutput, event: RunEvent, *, step: str | None = None, **values: Any) -> RunOutputEvent:
+def make_event(
+    run: RunOutput, event: RunEvent | TeamRunEvent, *, step: str | None = None, **values: Any
+) -> RunOutputEvent:
     """Create an event of a run. Teams have their own names, and workflows for the start and end of a run."""
     own_names = _OWN_NAMES.get(run.kind, {})
     return RunOutputEvent(

@@ -15,6 +15,8 @@ from agno_nb.run.session_methods import async_version_of
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from agno_nb.printing import DisplayOptions
+
 EXIT_WORDS = ("exit", "quit", "bye")
 
 
@@ -35,6 +37,7 @@ class DisplayMethods:
         stream: bool | None = None,
         markdown: bool | None = None,
         show_message: bool = True,
+        show_member_responses: bool | None = None,
         console: Console | None = None,
         **options: Unpack[RunOptions],
     ) -> None:
@@ -50,6 +53,9 @@ class DisplayMethods:
             If False, display the answer as plain text. Notebooks always render Markdown.
         show_message : bool, default True
             Display `input` above the answer.
+        show_member_responses : bool, optional
+            Display the whole answers of a team's members in a terminal, instead of a line for each. Notebooks always
+            do. Defaults to the team's setting `show_members_responses`.
         console : rich.console.Console, optional
             The console of the terminal to print to.
         **options
@@ -58,9 +64,18 @@ class DisplayMethods:
         from agno_nb.printing import print_stream
 
         message = self._text_of(input, {}) if show_message else None
-        live = first_set(stream, self.stream, True)
         events = self.run(input, stream=True, stream_events=True, **options)
-        print_stream(events, message=message, live=live, markdown=first_set(markdown, True), console=console)
+        print_stream(events, message, **self._display_options(stream, markdown, show_member_responses, console))
+
+    def _display_options(
+        self, stream: bool | None, markdown: bool | None, show_members: bool | None, console: Console | None
+    ) -> DisplayOptions:
+        return {
+            "live": first_set(stream, self.stream, True),
+            "markdown": first_set(markdown, True),
+            "show_members": first_set(show_members, getattr(self, "show_members_responses", False)),
+            "console": console,
+        }
 
     @async_version_of(print_response)
     @typed_kwargs(RunOptions, OPTION_ALIASES, agno=OF_RUNNABLES)
@@ -71,15 +86,16 @@ class DisplayMethods:
         stream: bool | None = None,
         markdown: bool | None = None,
         show_message: bool = True,
+        show_member_responses: bool | None = None,
         console: Console | None = None,
         **options: Unpack[RunOptions],
     ) -> None:
         from agno_nb.printing import aprint_stream
 
         message = self._text_of(input, {}) if show_message else None
-        live = first_set(stream, self.stream, True)
         events = self.arun(input, stream=True, stream_events=True, **options)
-        await aprint_stream(events, message=message, live=live, markdown=first_set(markdown, True), console=console)
+        shown = self._display_options(stream, markdown, show_member_responses, console)
+        await aprint_stream(events, message, **shown)
 
     def cli_app(
         self,

@@ -7,38 +7,33 @@ work is a run of its own, nested in the leader's: in the same session, stored wi
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from functools import cache
+from itertools import takewhile
 from typing import Any, ClassVar, Literal
 
-from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.agent.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
 from agno_nb.agent.model_calls import ModelCaller
-from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, StoreError, failed_save
+from agno_nb.errors import InvalidInputError
 from agno_nb.models.base import Model
 from agno_nb.run.context import RunContext
 from agno_nb.run.continue_run import last_assistant_message
+from agno_nb.team import task_tools
+from agno_nb.team.delegation import (
+    DELEGATE_TO_ALL,
+    DELEGATE_TO_ONE,
+    delegate_task_to_members,
+    delegation_tool,
+    get_member_information,
+)
+from agno_nb.team.members import MemberFactory, check_members, choose_members, leader_prompt
+from agno_nb.team.mode import TeamMode
 from agno_nb.tools import Tool
 from agno_nb.tools.history import previous_turns
-from agno_nb.types import Message, RunEvent, RunStatus, SessionType, ToolCall
+from agno_nb.types import Message, RunEvent, RunStatus, SessionType, ToolCall, whole_number
 
-__all__ = ["RunOutput", "RunResponse", "Team"]
-
-DELEGATE_TO_ONE, DELEGATE_TO_ALL = "delegate_task_to_member", "delegate_task_to_members"
-
-_LEADER_PROMPTS = {
-    DELEGATE_TO_ONE: (
-        "You lead a team. Give tasks to its members by the tool delegate_task_to_member, several in one answer where "
-        "none needs what another finds. A member knows only what you write in its task. What no member is needed for, "
-        "answer yourself."
-    ),
-    DELEGATE_TO_ALL: (
-        "You lead a team. Give a task to all of its members at once by the tool delegate_task_to_members. They know "
-        "only what you write in it. Make one answer of theirs."
-    ),
-}
+__all__ = ["RunOutput", "RunResponse", "Team", "TeamMode"]
 
 
 @suggest_on_unknown_kwarg(ALIASES, DEPRECATED)
@@ -52,7 +47,7 @@ class Team(Agent):
     Raises
     ------
     InvalidInputError
-        There are no members, a member is not an agent or team, or two members have the same ID.
+        A member is not an agent or team, or two members have the same ID.
 
     Examples
     --------
@@ -70,38 +65,70 @@ class Team(Agent):
 
     model: Model | str | None = field(default=None, kw_only=True)
     """Model of the leader and of members without one."""
-    members: Sequence[Agent] = ()
-    """Agents and teams."""
+    members: Sequence[Agent] | MemberFactory = ()
+    """Agents and teams, or a function that returns them for each run, with parameters as in `instructions`. Without
+    members, the leader works alone."""
     _: KW_ONLY
+    mode: TeamMode | Literal["coordinate", "route", "broadcast", "tasks"] | None = None
+    """How the leader works with the members; by default, "coordinate". It takes precedence over `respond_directly` and
+    `delegate_to_all_members`, which are the modes "route" and "broadcast"."""
     delegate_to_all_members: bool = False
     """Delegate each task to all members at once, with `delegate_task_to_members`."""
     respond_directly: bool = False
     """Return the members' answers as the team's answer. The leader only chooses members and tasks."""
+    max_iterations: int = 10
+    """In the mode "tasks": maximum number of times that the leader is reminded of open tasks, plus one."""
+    determine_input_for_members: bool = True
+    """If False, members get the user's message unchanged instead of the task that the leader writes."""
     share_member_interactions: bool = False
     """Add the earlier tasks and answers of this run to each member's task."""
     add_team_history_to_members: bool = False
     """Add the inputs and answers of the session's latest runs to each member's task."""
     num_team_history_runs: int = 3
     """Number of latest runs to add."""
+    add_member_tools_to_context: bool = False
+    """Tell the leader the names of the members' tools."""
+    get_member_information_tool: bool = False
+    """Let the leader read the list of members again with the tool `get_member_information`."""
     store_member_responses: bool = True
     """Store the messages of members. Their runs, with tokens, cost and time, are always stored."""
+    show_members_responses: bool = False
+    """Let `print_response` display the whole answers of members in a terminal, instead of a line for each."""
+    stream_member_events: bool = True
+    """Include the events of members in the team's events."""
+
+    _latest_members: Sequence[Agent] = field(init=False, default=())
+    """Members of the latest run, if a function returned them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.members, Agent) or not self.members:
-            raise InvalidInputError(f"members of a team is {self.members!r}; pass a list of agents and teams")
-        for member in self.members:
-            if not isinstance(member, Agent):
-                raise InvalidInputError(
-                    f"{member!r} cannot be a member of a team: members are agents and teams; pass functions as tools"
-                )
-        ids = Counter(member.component_id for member in self.members)
-        if duplicates := [each for each, count in ids.items() if count > 1]:
-            raise InvalidInputError(f"two members of a team have the ID {duplicates[0]!r}; give each its own name")
+        if self.mode is None:
+            self.mode = TeamMode.route if self.respond_directly else TeamMode.coordinate
+            self.mode = TeamMode.broadcast if self.delegate_to_all_members else self.mode
+            return
+        modes = [mode.value for mode in TeamMode]
+        if self.mode not in modes:
+            raise InvalidInputError(f"mode is {self.mode!r}; {nearest(str(self.mode), modes)}")
+        self.mode = TeamMode(self.mode)
+        self.respond_directly = self.mode is TeamMode.route
+        self.delegate_to_all_members = self.mode is TeamMode.broadcast
+
+    def validate_settings(self) -> None:
+        super().validate_settings()
+        whole_number("max_iterations", self.max_iterations, least=1)
+        whole_number("num_team_history_runs", self.num_team_history_runs, least=0)
+        if isinstance(self.members, Agent) or not callable(self.members):
+            check_members(self.members)
 
     async def run_steps(self, context: RunContext) -> None:
         """Let the leader delegate tasks to the members until it answers."""
         context.stores_nested, context.team = self.store_member_responses, self
+        context.sends_nested_events = self.stream_member_events
+        if callable(self.members):
+            self._latest_members = await choose_members(self, self.members, context)
+        context.members = self.parts
+        if self.mode is TeamMode.tasks and not context.is_continued:
+            task_tools.begin(context, self.max_iterations)
         await super().run_steps(context)
 
     async def run_member(self, member: Agent, task: str, context: RunContext) -> RunOutput:
@@ -109,32 +136,65 @@ class Team(Agent):
         parts = [
             await asyncio.to_thread(self._team_history, context) if self.add_team_history_to_members else "",
             self._interactions(context) if self.share_member_interactions else "",
-            task,
+            task if self.determine_input_for_members or self.mode is TeamMode.tasks else context.run.input,
         ]
-        return await member.arun("\n\n".join(part for part in parts if part), **context.child_options(member))
+        options = context.child_options(member)
+        if self.respond_directly and member.output_schema is None:
+            # The member's answer is the team's.
+            options["output_schema"] = context.options.get("output_schema") or self.output_schema
+        return await member.arun("\n\n".join(part for part in parts if part), **options)
+
+    def member(self, member_id: str, context: RunContext) -> Agent:
+        """Return a member of a run by its ID."""
+        by_id: dict[str, Agent] = {member.component_id: member for member in context.members}
+        if member_id not in by_id:
+            raise InvalidInputError(f"there is no member {member_id!r}; {nearest(member_id, by_id)}")
+        return by_id[member_id]
+
+    def initialize_team(self) -> None:
+        """Set the team's model as the model of members that have none, which a run does without it too."""
+        for member in self.parts:
+            if member.model is None:
+                member.model = self.model
+            if isinstance(member, Team):
+                member.initialize_team()
+
+    @property
+    def parts(self) -> Sequence[Agent]:
+        """The members. If a function returns them, the members of the latest run."""
+        return self._latest_members if callable(self.members) else self.members
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
         caller = await super()._model_caller(context)
         context.default_model = caller.model
         return caller
 
-    def _members_prompt(self, context: RunContext) -> str:
-        members = [f"- {each.component_id}: {each.role or each.description or each.name}" for each in self.members]
-        prompt = _LEADER_PROMPTS[DELEGATE_TO_ALL if self.delegate_to_all_members else DELEGATE_TO_ONE]
-        return "\n".join([prompt, "<team_members>", *members, "</team_members>"])
+    def _members_prompt(self, context: RunContext) -> str | None:
+        return leader_prompt(self, context.members)
 
-    @property
-    def parts(self) -> Sequence[Agent]:
-        """The members."""
-        return self.members
+    def _history(self, context: RunContext) -> list[Message]:
+        # Members' answers are stored as the team's too, but sent once: as the results of the leader's calls.
+        history = list[Message]()
+        for message in super()._history(context):
+            calls_before = list(takewhile(lambda each: each.role == "tool", reversed(history)))
+            results = "\n\n".join(each.content or "" for each in reversed(calls_before))
+            if not (self.respond_directly and calls_before and message.content == results):
+                history.append(message)
+        return history
+
+    def _next_message(self, context: RunContext) -> str | None:
+        if self.mode is not TeamMode.tasks:
+            return None
+        return task_tools.end_iteration(context, self.max_iterations, self.tool_call_limit)
 
     def _builtin_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
-        delegate = Tool(delegate_task_to_members) if self.delegate_to_all_members else _delegation_tool(*self._by_id)
-        return [*super()._builtin_tools(context), delegate]
-
-    @property
-    def _by_id(self) -> dict[str, Agent]:
-        return {member.component_id: member for member in self.members}
+        tools, member_ids = super()._builtin_tools(context), [member.component_id for member in context.members]
+        if self.mode is TeamMode.tasks:
+            return [*tools, *task_tools.task_tools(*member_ids)]
+        if not member_ids:
+            return tools
+        tools.append(Tool(delegate_task_to_members) if self.delegate_to_all_members else delegation_tool(*member_ids))
+        return [*tools, get_member_information] if self.get_member_information_tool else tools
 
     def _team_history(self, context: RunContext) -> str:
         turns = previous_turns(context, self.num_team_history_runs)
@@ -145,12 +205,10 @@ class Team(Agent):
         # Calls of the same batch do not see each other, so that they are the same when repeated after a pause.
         current_batch = _latest_calls(context)
         lines = [
-            f"{call.tool_args.get('member_id', 'all members')} was asked: {call.tool_args.get('task')}\n"
-            f"and said: {call.result}"
+            f"{member} was asked: {task}\nand said: {answer}"
             for call in context.run.tools
-            if call.tool_name in (DELEGATE_TO_ONE, DELEGATE_TO_ALL)
-            and call.tool_call_id not in current_batch
-            and not call.tool_call_error
+            if call.tool_call_id not in current_batch and not call.tool_call_error
+            for member, task, answer in _exchanges(call, context)
         ]
         return "\n".join(["<member_interactions>", *lines, "</member_interactions>"]) if lines else ""
 
@@ -179,54 +237,9 @@ def _latest_calls(context: RunContext) -> dict[str, ToolCall]:
     return {call.tool_call_id: call for call in last_assistant_message(context.run).tool_calls}
 
 
-@cache
-def _delegation_tool(*member_ids: str) -> Tool:
-    """Create the tool that delegates a task to one of these members. Its schema lists them."""
-
-    async def delegate_task_to_member(member_id: str, task: str, agent: Any, run_context: Any) -> str:
-        """Delegate a task to a member of the team, and get its answer.
-
-        Args:
-            member_id: ID of the member.
-            task: The task, with everything that the member needs to know.
-        """
-        run = await agent.run_member(agent._by_id[member_id], task, run_context)
-        return str(run.get_content_as_string())
-
-    delegate_task_to_member.__annotations__["member_id"] = Literal[member_ids]
-    return Tool(delegate_task_to_member)
-
-
-async def delegate_task_to_members(task: str, agent: Any, run_context: Any) -> str:
-    """Delegate a task to all members of the team, and get their answers.
-
-    Args:
-        task: The task, with everything that the members need to know.
-    """
-    failures: list[AgnoNbError] = []
-    unsaved: list[StoreError] = []
-    paused: list[NestedRunPaused] = []
-
-    async def run_one(member: Agent) -> str:
-        try:
-            run = await agent.run_member(member, task, run_context)
-        except AgnoNbError as error:
-            failures.append(error)
-            if (failed := failed_save(error)) is not None:
-                unsaved.append(failed)
-            return f"{member.component_id} failed: {error}"
-        except NestedRunPaused as waiting:
-            # The other members continue; the tool ends when all have.
-            paused.append(waiting)
-            return ""
-        return f"{member.component_id}: {run.get_content_as_string()}"
-
-    async with asyncio.TaskGroup() as group:
-        answers = [group.create_task(run_one(member)) for member in agent.members]
-    if unsaved:
-        raise unsaved[0]
-    if paused:
-        raise paused[0]
-    if len(failures) == len(answers):
-        raise failures[0]
-    return "\n\n".join(answer.result() for answer in answers)
+def _exchanges(call: ToolCall, context: RunContext) -> Iterator[tuple[str, str, str | None]]:
+    """Yield the member, task and answer of each run that a call of the leader has started."""
+    if call.tool_name in (DELEGATE_TO_ONE, DELEGATE_TO_ALL):
+        yield call.tool_args.get("member_id", "all members"), call.tool_args["task"], call.result
+    elif call.tool_name in (task_tools.EXECUTE_ONE, task_tools.EXECUTE_SEVERAL):
+        yield from task_tools.executed_tasks(call, context)

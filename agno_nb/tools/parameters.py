@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
-from functools import partial, reduce
-from operator import or_
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, Required, get_args, get_origin, is_typeddict
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, get_args, get_origin
 
 from typing_extensions import TypedDict
 
+from agno_nb._typed_dicts import with_known_typed_dicts
 from agno_nb.errors import InvalidInputError
+from agno_nb.media import Audio, File, Image, Video
 from agno_nb.redact import whole_characters
-from agno_nb.types import JsonDict, shorten
+from agno_nb.types import JsonDict, Media, import_jsonschema, json_object, shorten
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
-INJECTED_PARAMETERS = ("agent", "team", "run_context", "session_state", "dependencies")
+MEDIA_PARAMETERS = ("images", "audio", "audios", "videos", "files")
+"""Injected parameters with the media of the user's message. They are injected if their type hint names media."""
+INJECTED_PARAMETERS = ("agent", "team", "run_context", "session_state", "dependencies", *MEDIA_PARAMETERS)
 """Parameters that are injected at run time and hidden from the model. If such a parameter has a type like str or int,
 which cannot be injected, it is a parameter of the model."""
 
@@ -222,6 +224,8 @@ class Parameters:
             hint = self._hint(parameter)
         except InvalidInputError:
             return False
+        if parameter.name in MEDIA_PARAMETERS:
+            return not _has_media(hint)
         if get_origin(hint) is typing.Annotated:
             hint = get_args(hint)[0]
         kinds = get_args(hint) if get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
@@ -231,6 +235,41 @@ class Parameters:
             or (isinstance(kind, type) and issubclass(kind, Enum))
             for kind in kinds
         )
+
+
+class SchemaParameters(Parameters):
+    """Parameters described by a JSON schema instead of type hints. Arguments are passed as they are in JSON."""
+
+    def __init__(self, function: Callable[..., Any], schema: JsonDict, *, without: Collection[str] = ()) -> None:
+        properties = {name: each for name, each in schema.get("properties", {}).items() if name not in without}
+        required = [name for name in schema.get("required", ()) if name not in without]
+        self._schema: JsonDict = {"type": "object", **schema, "properties": properties, "required": required}
+        self._positional: list[str] = []
+        parameters = inspect.signature(function).parameters
+        self._injected = [name for name in INJECTED_PARAMETERS if name in parameters and name not in properties]
+        self._with_default: set[str] = set()
+        self.names = list(properties)
+
+    def schema(self) -> JsonDict:
+        return self._schema
+
+    def parse(self, text: str) -> dict[str, Any]:
+        arguments = json_object(text or "{}")
+        if arguments is None:
+            raise InvalidArguments("- arguments: not a JSON object")
+        validator = import_jsonschema().validators.validator_for(self._schema)(self._schema)
+        problems = [
+            f"- {'.'.join(map(str, each.path)) or 'arguments'}: {each.message}"
+            for each in validator.iter_errors(arguments)
+        ]
+        if problems:
+            raise InvalidArguments("\n".join(shorten(each, _MAX_PROBLEM_LENGTH) for each in problems[:_MAX_PROBLEMS]))
+        return arguments
+
+
+def _has_media(hint: Any) -> bool:
+    """Whether a type hint names media: the class, or one of the functions that create them."""
+    return any(hint is each for each in (Media, Audio, File, Image, Video)) or any(map(_has_media, get_args(hint)))
 
 
 def _default(annotation: Any, value: Any) -> JsonDict | None:
@@ -257,46 +296,3 @@ def _without_titles(schema: Any) -> None:
     elif isinstance(schema, Sequence) and not isinstance(schema, str):
         for part in schema:
             _without_titles(part)
-
-
-def with_known_typed_dicts(hint: Any) -> Any:
-    """Replace each ``typing.TypedDict`` in `hint`: on Python 3.11 pydantic requires the ``typing_extensions`` version.
-
-    https://docs.pydantic.dev/dev/errors/usage_errors/#typed-dict-version
-    """
-    return hint if sys.version_info >= (3, 12) else _convert_hint(hint, {})
-
-
-def _convert_hint(hint: Any, converted: dict[Any, Any]) -> Any:
-    if is_typeddict(hint) and type(hint).__module__ == "typing":
-        return converted.get(hint) or _convert_typed_dict(hint, converted)
-    origin, parts = get_origin(hint), get_args(hint)
-    if not parts or origin is Literal:
-        return hint
-    new_parts = tuple(_convert_hint(part, converted) for part in parts[: 1 if origin is typing.Annotated else None])
-    if all(new is old for new, old in zip(new_parts, parts, strict=False)):
-        return hint
-    if origin is typing.Annotated:
-        described: Any = typing.Annotated  # Type checkers know only literal metadata.
-        return described[(*new_parts, *parts[1:])]
-    if origin in (typing.Union, types.UnionType):
-        return reduce(or_, new_parts)
-    return hint.copy_with(new_parts) if hasattr(hint, "copy_with") else origin[new_parts]
-
-
-def _convert_typed_dict(original: Any, converted: dict[Any, Any]) -> Any:
-    make: Any = TypedDict  # Type checkers know only literal ones.
-    converted[original] = typed = make(original.__name__, {})
-    keys = {}
-    for name, hint in typing.get_type_hints(original, include_extras=True).items():
-        marked = get_origin(hint) in (Required, NotRequired)
-        # If annotations are strings, the class lists keys marked as NotRequired as required ones.
-        is_required = get_origin(hint) is Required or (not marked and name in original.__required_keys__)
-        bare = _convert_hint(get_args(hint)[0] if marked else hint, converted)
-        keys[name] = Required[bare] if is_required else NotRequired[bare]
-    # Assigned last, because a key may have the type itself.
-    typed.__annotations__ = keys
-    typed.__doc__, typed.__module__ = original.__doc__, original.__module__
-    if hasattr(original, "__pydantic_config__"):
-        typed.__pydantic_config__ = original.__pydantic_config__
-    return typed

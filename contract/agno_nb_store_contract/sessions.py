@@ -20,6 +20,7 @@ from agno_nb.types import (
     SessionType,
     TeamSession,
     UserMemory,
+    WorkflowSession,
 )
 from agno_nb_store_contract.conversation import answering, begin, calling, end, say
 
@@ -117,13 +118,22 @@ class SessionsContract:
         assert (db.get_session("s1"), db.get_runs("s1"), db.get_messages("s1")) == before
         assert len(db.get_sessions()) == 1
 
-    def test_a_session_keeps_its_kind(self, db: Db) -> None:
-        say(db, "one", session=TeamSession(session_id="s1", session_type=SessionType.TEAM))
-        with pytest.raises(InvalidInputError, match="is the session of a team"):
-            begin(db, "two")
-        begin(db, "a member", nested=True)
+    def test_a_session_keeps_the_kind_of_its_first_run_and_each_run_has_its_own(self, db: Db) -> None:
+        say(db, "one", kind=SessionType.TEAM, session=TeamSession(session_id="s1", session_type=SessionType.TEAM))
+        say(db, "two", kind=SessionType.AGENT, session=AgentSession(session_id="s1"))
+        workflow = WorkflowSession(session_id="s1", session_type=SessionType.WORKFLOW)
+        query = ContextQuery(num_history_runs=9)
+        run, opened = begin(db, "three", kind=SessionType.WORKFLOW, session=workflow, query=query)
+        end(db, run, Message(role="assistant", content="3"))
+        assert [message.content for message in opened.history if message.role == "user"] == ["one", "two"]
+        begin(db, "a member", nested=True, kind=SessionType.AGENT, root_run_id=run.run_id)
+        assert isinstance(opened.session, TeamSession)
         assert isinstance(db.get_session("s1"), TeamSession)
         assert db.get_session("s1", session_type="agent") is None
+        assert db.sessions_df()["session_type"].tolist() == ["team"]
+        assert db.runs_df(session_id="s1")["kind"].tolist() == ["team", "agent", "workflow", "agent"]
+        assert [each.kind.value for each in db.get_runs("s1")] == ["team", "agent", "workflow", "agent"]
+        assert db.verify() == []
 
     def test_the_state_of_a_session_is_kept_until_it_is_replaced(self, db: Db) -> None:
         run, _ = begin(db, session=AgentSession(session_id="s1", session_state={"n": 0}))

@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from agno_nb.agent import Agent
+from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
+from agno_nb.run.cancel import get_active_runs
 from agno_nb.testing import ScriptedModel, call
-from agno_nb.types import INTERRUPTED_RESULT, RunEvent, RunOutputEvent, RunStatus
+from agno_nb.types import INTERRUPTED_RESULT, RunEvent, RunOutput, RunOutputEvent, RunStatus
 from tests.run.kinds import Make, kind, talk
 
 
@@ -168,3 +170,43 @@ def test_cancelling_an_awaited_arun_waits_until_it_has_ended(make: Make) -> None
             await task
 
     asyncio.run(main())
+
+
+@kind
+def test_a_run_is_cancelled_by_its_id_from_another_thread(make: Make) -> None:
+    model, db, started = StallingModel(), InMemoryDb(), threading.Event()
+    runnable = make(model, db=db)
+
+    def cancel() -> None:
+        started.wait()
+        assert runnable.cancel_run("r")
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
+    with runnable.run("hello", stream=True, stream_events=True, run_id="r") as events:
+        seen = []
+        for event in events:
+            seen.append(event)
+            if words(event):
+                started.set()
+    canceller.join()
+    assert seen[-1].event in (RunEvent.run_cancelled, RunEvent.workflow_cancelled)
+    assert seen[-1].run_output is not None
+    assert seen[-1].run_output.status is RunStatus.CANCELLED
+    assert model.closed.is_set()
+    assert db.get_run("r").status is RunStatus.CANCELLED  # type: ignore[union-attr]
+    assert not runnable.cancel_run("r")
+    assert get_active_runs() == {}
+
+
+def test_a_cancelled_run_is_returned_with_its_partial_text() -> None:
+    agent = Agent(StallingModel())
+
+    async def main() -> RunOutput:
+        running = asyncio.ensure_future(agent.arun("hello", run_id="r2"))
+        while not await agent.acancel_run("r2"):
+            await asyncio.sleep(0)
+        return await running
+
+    run = asyncio.run(main())
+    assert (run.run_id, run.status) == ("r2", RunStatus.CANCELLED)

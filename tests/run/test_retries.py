@@ -11,15 +11,18 @@ import pytest
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import (
+    ContextLengthError,
     InvalidInputError,
     ModelAuthenticationError,
     ModelConnectionError,
+    ModelError,
     ModelRateLimitError,
     ModelRequestError,
     ModelServerError,
 )
 from agno_nb.event_loop import EventStream
 from agno_nb.models.base import ModelRequest, complete
+from agno_nb.models.fallback import FallbackConfig
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.retry import MAX_WAIT_S, RetryPolicy
 from agno_nb.testing import ScriptedModel, call
@@ -264,3 +267,42 @@ def test_print_response_shows_each_retry_as_a_line(capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert "Trying again in 0 s (retry 1 of 2). the server is down" in shown
     assert shown.index("Trying again") < shown.index("Here I am.")
+
+
+def test_settings_of_the_model_take_precedence(server: FakeServer) -> None:
+    server.will_say(refusal(503))
+    agent = agent_of(server, retries=3)
+    assert isinstance(agent.model, OpenAIChat)
+    agent.model.retries = 0
+    with pytest.raises(ModelServerError):
+        agent.run("Hi")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "model"),
+    [
+        (ModelRateLimitError("slow down"), "for rate limits"),
+        (ContextLengthError("too long"), "for long requests"),
+        (ModelServerError("down"), "for errors"),
+    ],
+    ids=["rate limit", "context length", "server"],
+)
+def test_fallbacks_by_the_kind_of_failure(failure: ModelError, model: str) -> None:
+    calls: list[tuple[str, str, str]] = []
+    config = FallbackConfig(
+        on_error=[ScriptedModel(["Yes."], id="for errors")],
+        on_rate_limit=[ScriptedModel(["Yes."], id="for rate limits")],
+        on_context_overflow=[ScriptedModel(["Yes."], id="for long requests")],
+        callback=lambda failed, used, error: calls.append((failed, used, str(error))),
+    )
+    run = Agent(ScriptedModel([failure], id="first"), retries=0, fallback_config=config).run("Hi")
+    assert (run.content, run.model) == ("Yes.", model)
+    assert calls == [("first", model, str(failure))]
+
+
+def test_a_long_request_has_no_fallback_of_its_own() -> None:
+    spare = ScriptedModel(["never asked"])
+    with pytest.raises(ContextLengthError):
+        Agent(ScriptedModel([ContextLengthError("too long")]), fallback_models=[spare]).run("Hi")
+    assert spare.requests == []

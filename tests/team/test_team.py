@@ -81,7 +81,7 @@ def test_a_member_that_does_not_exist_or_fails_is_told_to_the_leader() -> None:
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ([], "pass a list of agents and teams"),
+        ("ab", "pass a list of agents and teams"),
         (Agent(name="a"), "pass a list of agents and teams"),
         ([Agent(name="a"), len], "functions as tools"),
         ([Agent(name="a"), Agent(name="A")], "have the ID 'a'"),

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb._keywords import listed_kwargs, suggest_on_unknown_kwarg
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import with_all_columns
 from agno_nb.db.base import AsyncDb
@@ -21,6 +21,7 @@ from agno_nb.db.file_names import LOCK, FileId, check_lock_timeout, file_id, pat
 from agno_nb.db.pushdown import ColumnFilter, with_filtered_tables
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.statements import Connection
+from agno_nb.db.table_names import TableNames, TableOptions, file_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +43,16 @@ class DuckDb(SqlDb):
         resolved now, against the working directory.
     lock_timeout_s : float
         Maximum time to wait for another process or thread that uses the file, in seconds.
+    session_table : str, optional
+        Stores of one file with different names never see each other's sessions. A name other than agno's default,
+        ``agno_sessions``, stands for a file next to the given one.
+    memory_table : str, optional
+        Likewise for user memories: stores of one file share them, unless their names differ. agno's default is
+        ``agno_memories``.
+    id : str, optional
+        Identity of the store for your program; derived from its address by default.
+    **tables
+        Names of agno's other tables, which have no effect.
 
     Raises
     ------
@@ -61,29 +72,47 @@ class DuckDb(SqlDb):
     True
     """
 
-    def __init__(self, db_file: str | Path = "agno_nb.duckdb", *, lock_timeout_s: float = 15.0) -> None:
-        self.db_file = store_path(db_file)
+    @listed_kwargs(TableOptions)
+    def __init__(
+        self,
+        db_file: str | Path = "agno_nb.duckdb",
+        *,
+        lock_timeout_s: float = 15.0,
+        **tables: Unpack[TableOptions],
+    ) -> None:
+        self._given_file = store_path(db_file)
         check_lock_timeout(lock_timeout_s)
         self.lock_timeout_s = lock_timeout_s
-        super().__init__(FileDriver(self.db_file, lock_timeout_s))
+        names = TableNames.of(tables)
+        self.db_file, of_memories = (file_of(self._given_file, ending) for ending in names.endings)
+        memories = None if of_memories == self.db_file else DuckDb(of_memories, lock_timeout_s=lock_timeout_s)
+        driver = FileDriver(self.db_file, lock_timeout_s)
+        super().__init__(driver, tables=names, memory_store=memories, id=tables.get("id"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(type(self), lock_timeout_s=self.lock_timeout_s), (self.db_file,)
+        return partial(type(self), lock_timeout_s=self.lock_timeout_s, **self._options), (self._given_file,)
 
     @property
     def identity(self) -> str:
         return str(path_in_use(self.db_file, LOCK))
 
     def __repr__(self) -> str:
-        return f"DuckDb({str(self.db_file)!r})"
+        return f"DuckDb({str(self._given_file)!r}{self._tables.describe()})"
 
 
 @suggest_on_unknown_kwarg({})
 class AsyncDuckDb(AsyncDb):
     """Async version of :class:`DuckDb`, with the same arguments and methods."""
 
-    def __init__(self, db_file: str | Path = "agno_nb.duckdb", *, lock_timeout_s: float = 15.0) -> None:
-        super().__init__(DuckDb(db_file, lock_timeout_s=lock_timeout_s))
+    @listed_kwargs(TableOptions)
+    def __init__(
+        self,
+        db_file: str | Path = "agno_nb.duckdb",
+        *,
+        lock_timeout_s: float = 15.0,
+        **tables: Unpack[TableOptions],
+    ) -> None:
+        super().__init__(DuckDb(db_file, lock_timeout_s=lock_timeout_s, **tables))
 
 
 class EngineDriver(Driver):
@@ -111,8 +140,8 @@ class EngineDriver(Driver):
         with self.attached(write=False) as engine:
             return engine.frame(sql, [*values, *parameters])
 
-    def backup(self, path: Path) -> None:
-        write_store(path, self.tables(tuple(schema.tables())))
+    def backup(self, path: Path, memories: pa.Table | None = None) -> None:
+        write_store(path, self.tables(tuple(schema.tables())), memories)
 
 
 class FileDriver(EngineDriver):
@@ -164,8 +193,9 @@ class FileDriver(EngineDriver):
         return file
 
 
-def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
-    """Create a store in a new file, with the rows of `tables`."""
+def write_store(path: Path, tables: Mapping[str, pa.Table], memories: pa.Table | None) -> None:
+    """Create a store in a new file, with the rows of `tables`, and `memories` if those are in another store."""
+    tables = tables if memories is None else {**tables, "raw_memories": memories}
     check_path(path)
     with translate_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,33 +1,18 @@
-"""Fixtures of the reference examples: the pages, a server with OpenAI's API, and an interpreter."""
+"""A loopback server with OpenAI's API for programs that were written for agno, and a Postgres store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
 from agno_nb.db.base import Db
-from agno_nb.db.postgres import PostgresDb, PostgresUrl
+from agno_nb.db.postgres import PostgresDb
 from agno_nb.run import background_tasks
 from agno_nb.types import JsonDict
 from tests.fakes.demo import DemoServer
 from tests.fakes.http import Answer, Request
-from tests.reference.pages import examples, folder
-from tests.required import missing
-
-Pages = dict[str, str]
-URL_OF_THE_PAGES = "postgresql+psycopg://ai:ai@localhost:5532/ai"
-
-
-@pytest.fixture(scope="session")
-def pages() -> Pages:
-    """The text of each page, by its file's name without the ending."""
-    place = folder()
-    if place is None:
-        missing("the reference pages are not here: AGNO_NB_REFERENCE can name their folder")
-    return {path.stem: path.read_text(encoding="utf-8") for path in place.glob("*.txt")}
 
 
 @dataclass(kw_only=True)
@@ -99,29 +84,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield recorded
 
 
-@dataclass
-class Reader:
-    """Runs the examples of a page in one interpreter."""
-
-    page: str
-    names: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
-
-    def types(self, *numbers: int) -> None:
-        """Run the examples of these numbers, counted from 0 from the top of the page."""
-        found = examples(self.page)
-        for number in numbers:
-            exec(compile(found[number], f"example {number}", "exec"), self.names)
-
-    def __getitem__(self, name: str) -> Any:
-        return self.names[name]
-
-
 @pytest.fixture
-def postgres(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> Iterator[Db]:
-    """A store on the server that the pages name, ``localhost:5532``, which is the tests' own here."""
-    parse = PostgresUrl.parse
-    monkeypatch.setattr(PostgresUrl, "parse", lambda url: parse(postgres_url if url == URL_OF_THE_PAGES else url))
-    db = PostgresDb(URL_OF_THE_PAGES)
+def postgres(postgres_url: str) -> Iterator[Db]:
+    db = PostgresDb(postgres_url)
     yield db
     # Summaries and memories of the last runs, before the database goes.
     background_tasks._finish()

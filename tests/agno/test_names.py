@@ -1,0 +1,116 @@
+"""agno's public names that concern sessions can be imported here, and its keywords and attributes exist.
+
+`names.toml` lists them. A name that is missing here has to be in its table `not_here`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agno_nb._agno_parts import MISSING_KEYWORDS, MISSING_MODULES, NO_EFFECT
+
+AGNO = tomllib.loads(Path(__file__).with_name("names.toml").read_text(encoding="utf-8"))
+NOT_HERE = [pattern for patterns in AGNO["not_here"].values() for pattern in patterns.split()]
+
+
+def rows(table: str) -> list[Any]:
+    return [pytest.param(owner, names.split(), id=owner) for owner, names in AGNO[table].items()]
+
+
+def is_here(name: str) -> bool:
+    return not any(fnmatchcase(name, pattern) for pattern in NOT_HERE)
+
+
+def are_here(names: Iterable[str]) -> list[str]:
+    return [name for name in names if is_here(name)]
+
+
+@cache
+def at(path: str) -> Any:
+    """The class, function or method at agno's path, without the package."""
+    owner, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(f"agno_nb.{owner}"), name)
+    except ModuleNotFoundError:
+        return getattr(at(owner), name)
+
+
+def has_attribute(cls: type, name: str) -> bool:
+    annotations = {key for base in cls.__mro__ for key in getattr(base, "__annotations__", {})}
+    return hasattr(cls, name) or name in annotations or (is_dataclass(cls) and name in {f.name for f in fields(cls)})
+
+
+def accepts(call: Any, name: str) -> bool:
+    """Whether a call with `name` and another, unknown keyword is refused for the other one, or explains `name`."""
+    of_class = inspect.isfunction(call) and "." in call.__qualname__
+    try:
+        result = call(*[object()] * of_class, **{name: None, "zzz": None})
+        if inspect.iscoroutine(result):
+            asyncio.run(result)
+    except TypeError as error:
+        is_explained = name in MISSING_KEYWORDS and MISSING_KEYWORDS[name] in str(error)
+        return is_explained or repr(name) not in str(error).split(":")[0]
+    raise AssertionError(f"{call} accepts any keyword")
+
+
+@pytest.mark.parametrize(("module", "names"), rows("names"))
+def test_names_can_be_imported_from_the_path_of_agno(module: str, names: list[str]) -> None:
+    try:
+        ours = import_module(f"agno_nb.{module}")
+    except ModuleNotFoundError:
+        ours = None
+    assert [f"agno_nb.{module}.{name}" for name in are_here(names) if not hasattr(ours, name)] == []
+
+
+@pytest.mark.parametrize(("path", "names"), rows("parameters"))
+def test_keywords_of_agno_are_accepted(path: str, names: list[str]) -> None:
+    names = are_here(names)
+    if names and path.rpartition(".")[2] in are_here([path.rpartition(".")[2]]):
+        assert [f"{path}({name}=)" for name in names if not accepts(at(path), name)] == []
+
+
+@pytest.mark.parametrize(("path", "names"), rows("attributes"))
+def test_objects_have_the_attributes_of_agno(path: str, names: list[str]) -> None:
+    assert [f"{path}.{name}" for name in are_here(names) if not has_attribute(at(path), name)] == []
+
+
+def test_every_exception_is_a_name_of_agno() -> None:
+    names = {
+        name
+        for table in ("names", "parameters", "attributes")
+        for text in AGNO[table].values()
+        for name in text.split()
+    }
+    names |= {path.rpartition(".")[2] for path in AGNO["parameters"]}
+    assert [pattern for pattern in NOT_HERE if not any(fnmatchcase(name, pattern) for name in names)] == []
+
+
+@pytest.mark.parametrize("module", MISSING_MODULES)
+def test_a_missing_part_says_so(module: str) -> None:
+    with pytest.raises(ModuleNotFoundError, match=f"^agno_nb has no {re.escape(MISSING_MODULES[module])}"):
+        import_module(f"agno_nb.{module}")
+
+
+def test_a_keyword_is_either_missing_or_without_effect() -> None:
+    assert set(NO_EFFECT) & set(MISSING_KEYWORDS) == set()
+
+
+def test_the_tables_of_the_documentation_are_those_of_the_package(python: str, repository: Path) -> None:
+    code = "import make_agno_tables; print(make_agno_tables.document(), end='')"
+    made = subprocess.run(
+        [python, "-c", code], cwd=repository / "docs", capture_output=True, text=True, check=True
+    ).stdout
+    assert (repository / "docs" / "coming_from_agno.md").read_text(encoding="utf-8") == made, "run make docs"

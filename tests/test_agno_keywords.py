@@ -1,0 +1,115 @@
+"""Keywords and modules of agno that have no effect here, or that are missing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agno_nb import Agent, ScriptedModel, Team, Workflow
+from agno_nb._agno_parts import MISSING_KEYWORDS, MISSING_MODULES, NO_EFFECT
+from agno_nb.errors import InvalidInputError, UnknownArgumentError
+from agno_nb.models.openai import OpenAIChat, OpenAIResponses
+
+
+def component(kind: str, **settings: Any) -> Any:
+    if kind == "workflow":
+        return Workflow([Agent(ScriptedModel(["Yes."]), name="step")], **settings)
+    if kind == "team":
+        return Team([Agent("demo", name="a")], model=ScriptedModel(["Yes."]), **settings)
+    return Agent(ScriptedModel(["Yes."]), **settings)
+
+
+@pytest.mark.parametrize("kind", ["agent", "team", "workflow"])
+@pytest.mark.parametrize("name", ["telemetry", "debug_mode", "cache_session", "checkpoint"])
+def test_keywords_without_effect_are_accepted(kind: str, name: str) -> None:
+    assert component(kind, **{name: True}).run("Hi", debug_mode=True).content == "Yes."
+
+
+@pytest.mark.parametrize("kind", ["agent", "team", "workflow"])
+@pytest.mark.parametrize("name", ["knowledge", "output_model", "followups", "learning"])
+def test_keywords_of_missing_parts_name_what_there_is(kind: str, name: str) -> None:
+    with pytest.raises(UnknownArgumentError) as caught:
+        component(kind, **{name: True})
+    assert str(caught.value) == f"{kind.title()}() has no argument {name!r}: agno_nb has no {MISSING_KEYWORDS[name]}"
+
+
+def test_no_keyword_is_in_both_tables_or_has_an_effect() -> None:
+    assert not set(NO_EFFECT) & set(MISSING_KEYWORDS)
+    settings = set(Agent.__dataclass_fields__)
+    # They are settings of the constructor, and without effect in other calls.
+    assert settings & {*NO_EFFECT, *MISSING_KEYWORDS} == {"stream_events"}
+
+
+def test_reasons_that_refer_to_others_refer_to_one() -> None:
+    for reason in NO_EFFECT.values():
+        if reason.startswith("see `"):
+            assert reason.split("`")[1] in {*NO_EFFECT, *Agent.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("name", MISSING_MODULES)
+def test_missing_modules_say_what_there_is(name: str) -> None:
+    with pytest.raises(ModuleNotFoundError) as caught:
+        import_module(f"agno_nb.{name}.inner")
+    assert str(caught.value) == f"agno_nb has no {MISSING_MODULES[name]}"
+
+
+PROVIDERS = {
+    "anthropic": ("Claude", "api.anthropic.com"),
+    "anthropic.claude": ("Claude", "api.anthropic.com"),
+    "deepseek": ("DeepSeek", "api.deepseek.com"),
+    "mistral": ("MistralChat", "api.mistral.ai"),
+    "groq": ("Groq", "api.groq.com"),
+    "together": ("Together", "api.together.xyz"),
+    "xai": ("xAI", "api.x.ai"),
+    "openrouter": ("OpenRouter", "openrouter.ai"),
+    "ollama": ("Ollama", "localhost:11434"),
+    "lmstudio": ("LMStudio", "localhost:1234"),
+    "llama_cpp": ("LlamaCpp", "localhost:8080"),
+    "vllm": ("VLLM", "localhost:8000"),
+    "litellm": ("LiteLLMOpenAI", "localhost:4000"),
+    "openai.like": ("OpenAILike", "api.openai.com"),
+}
+
+
+@pytest.mark.parametrize("module", PROVIDERS)
+def test_classes_of_providers_are_at_agnos_paths(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("OPENAI_BASE_URL", "OLLAMA_HOST"):
+        monkeypatch.delenv(variable, raising=False)
+    name, host = PROVIDERS[module]
+    model = getattr(import_module(f"agno_nb.models.{module}"), name)(id="m", temperature=0.5, max_tokens=9)
+    assert (model.id, model.endpoint.host, model.output_limit) == ("m", host, 9)
+
+
+def test_azure_has_the_names_of_agno() -> None:
+    from agno_nb.models.azure import AzureOpenAI
+
+    model = AzureOpenAI(azure_deployment="d", azure_endpoint="https://r.openai.azure.com")
+    assert (model.id, model.base_url, model.provider) == ("d", "https://r.openai.azure.com/openai/v1", "azure")
+
+
+def test_ollama_takes_a_host() -> None:
+    from agno_nb.models.ollama import Ollama
+
+    assert Ollama(host="192.168.1.5").base_url == "http://192.168.1.5:11434/v1"
+    with pytest.raises(InvalidInputError, match="name the same setting; pass one of them"):
+        Ollama(host="a", base_url="http://b/v1")
+
+
+def test_models_know_agnos_keywords() -> None:
+    model = OpenAIChat(id="m", name="x", role_map={"system": "system"}, default_headers={"a": "b"}, max_retries=1)
+    assert (model.extra_headers, model.retries) == ({"a": "b"}, 1)
+    with pytest.raises(UnknownArgumentError, match=r"no cache in a model; use run\(..., cache=True\)"):
+        OpenAIResponses(cache_response=True)
+    with pytest.raises(UnknownArgumentError, match=r"pass extra_body="):
+        OpenAIChat(frequency_penalty=1)
+    with pytest.raises(UnknownArgumentError, match='did you mean "temperature"'):
+        OpenAIChat(temperatur=1)
+
+
+def test_the_docs_list_the_keywords_without_effect() -> None:
+    rows = [f"| `{name}` | {reason} |" for name, reason in NO_EFFECT.items()]
+    text = (Path(__file__).parent.parent / "docs" / "agents.md").read_text(encoding="utf-8")
+    assert text.rstrip().splitlines()[-len(rows) :] == rows
