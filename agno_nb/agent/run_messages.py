@@ -1,4 +1,4 @@
-"""The messages of a run: settings for what is sent besides the instructions, and the building of the first request."""
+"""The messages of a run: settings for history and hooks, and the messages of its first request."""
 
 from __future__ import annotations
 

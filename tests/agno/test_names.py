@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import re
 import subprocess
 import tomllib
 from collections.abc import Iterable
@@ -20,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from agno_nb._agno_parts import MISSING_KEYWORDS, MISSING_MODULES, NO_EFFECT
+from agno_nb._agno_parts import MISSING_KEYWORDS
 
 AGNO = tomllib.loads(Path(__file__).with_name("names.toml").read_text(encoding="utf-8"))
 NOT_HERE = [pattern for patterns in AGNO["not_here"].values() for pattern in patterns.split()]
@@ -96,16 +95,6 @@ def test_every_name_that_is_not_here_is_a_name_of_agno_and_not_here() -> None:
     known |= {name for _, name in owners} | {path.rpartition(".")[2] for path in AGNO["parameters"]}
     assert [pattern for pattern in NOT_HERE if not any(fnmatchcase(name, pattern) for name in known)] == []
     assert [f"{module}.{name}" for module, name in owners if not is_here(name) and can_be_imported(module, name)] == []
-
-
-@pytest.mark.parametrize("module", MISSING_MODULES)
-def test_a_missing_part_says_so(module: str) -> None:
-    with pytest.raises(ModuleNotFoundError, match=f"^agno_nb has no {re.escape(MISSING_MODULES[module])}"):
-        import_module(f"agno_nb.{module}")
-
-
-def test_a_keyword_is_either_missing_or_without_effect() -> None:
-    assert set(NO_EFFECT) & set(MISSING_KEYWORDS) == set()
 
 
 def test_the_tables_of_the_documentation_are_those_of_the_package(python: str, repository: Path) -> None:
