@@ -64,8 +64,14 @@ _SELECTION = "selection"
 _OUTPUT = "output"
 
 _JSON_TYPES = {
-    "str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"
-}  # fmt: skip
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "list": "array",
+    "dict": "object",
+}
+_TYPE_NAMES = {**_JSON_TYPES, **{each: each for each in _JSON_TYPES.values()}, "text": "string"}
 
 
 @suggest_on_unknown_kwarg({})
@@ -100,9 +106,9 @@ class StepInputField(UserInputField):
         required: bool = True,
         allowed_values: Sequence[Any] | None = None,
     ) -> None:
-        if field_type not in _JSON_TYPES:
+        if field_type not in _TYPE_NAMES:
             raise InvalidInputError(f"field_type of {name!r} is {field_type!r}; pass one of {', '.join(_JSON_TYPES)}")
-        json_type = _JSON_TYPES[field_type]
+        json_type = _TYPE_NAMES[field_type]
         schema: JsonDict = {"type": json_type} if required else {"type": [json_type, "null"], "default": None}
         if allowed_values is not None:
             schema["enum"] = [*allowed_values] if required else [*allowed_values, None]
@@ -315,7 +321,11 @@ class StepRequirement(Requirement):
     @property
     def is_timed_out(self) -> bool:
         """Whether `on_timeout` applies, because nobody answered in time."""
-        return self.timeout_at is not None and not super().is_resolved and datetime.now(UTC) >= self.timeout_at
+        if self.timeout_at is None or datetime.now(UTC) < self.timeout_at:
+            return False
+        # Not `is_resolved`, which is true for all requirements after the run has continued.
+        missing = [each for each in self.user_input_fields if not (each.is_given or each.has_default)]
+        return self.confirmed is None and (self.kind == "confirmation" or bool(missing))
 
     @property
     def is_resolved(self) -> bool:

@@ -172,6 +172,7 @@ class Questions:
     def __init__(self, node: Node, execution: WorkflowExecution) -> None:
         assert node.human_review is not None
         self.node, self.execution, self.review = node, execution, node.human_review
+        self._has_asked = False
 
     def find(self, purpose: Purpose, path: str | None = None) -> StepRequirement | None:
         """Return the question about `path` if it was asked."""
@@ -203,6 +204,7 @@ class Questions:
                 **values,
             )
             context.run.requirements.append(requirement)
+            self._has_asked = True
             event = self.event_of.get(purpose, RunEvent.step_paused)
             context.emit(event, step=path, details=_event_details(requirement))
         elif requirement.is_resolved and not requirement.tool.is_finished:
@@ -212,7 +214,7 @@ class Questions:
 
     def wait_for(self, *requirements: StepRequirement) -> None:
         """Pause the run unless all questions have their answers."""
-        if not all(each.is_resolved for each in requirements):
+        if self._has_asked or not all(each.is_resolved for each in requirements):
             raise NestedRunPaused(self.execution.context.run)
 
     def before(self, attempt: int) -> list[StepRequirement]:

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import NestedRunPaused, leaves
-from agno_nb.run.context import RunContext
+from agno_nb.run.context import Emit, RunContext
 from agno_nb.run.options import first_set
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput, StepStatus
+from agno_nb.types import Message, RunEvent, RunOutput, RunOutputEvent, RunStatus, SessionType, StepOutput, StepStatus
 from agno_nb.workflow.execution import Node, WorkflowExecution
 from agno_nb.workflow.human_review import WorkflowRejected
 from agno_nb.workflow.steps import StepLike, run_sequence, to_nodes
@@ -56,6 +56,12 @@ class Workflow(Runnable):
     """Add input and output of the session's latest runs to the input of agents, teams and workflows in steps."""
     num_history_runs: int = 3
     """Number of latest runs to add."""
+    add_dependencies_to_context: bool = False
+    """Add the dependencies to the system prompts of the agents and teams in steps."""
+    add_session_state_to_context: bool = False
+    """Add the session's state to their system prompts."""
+    stream_executor_events: bool = True
+    """Whether streams have the events of the agents, teams and workflows in steps, besides the workflow's own."""
 
     _nodes: list[Node] = field(init=False)
 
@@ -71,6 +77,8 @@ class Workflow(Runnable):
     async def run_steps(self, context: RunContext) -> None:
         """Run the steps that are not completed yet."""
         run, options = context.run, context.options
+        if not self.stream_executor_events:
+            context.emit_to = _without_nested(context.emit_to, run.run_id)
         if context.message not in run.messages:
             run.messages.append(context.message)
         execution_input = WorkflowExecutionInput(
@@ -107,6 +115,14 @@ class Workflow(Runnable):
         answer = Message(role="assistant", content=run.get_content_as_string())
         context.recorder.add_message(answer)
         context.emit(RunEvent.run_content, content=answer.content)
+
+
+def _without_nested(emit_to: Emit, run_id: str) -> Emit:
+    def forward(event: RunOutputEvent) -> None:
+        if event.run_id == run_id:
+            emit_to(event)
+
+    return forward
 
 
 def _last_output(outputs: list[StepOutput]) -> tuple[Any, str]:
