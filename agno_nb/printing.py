@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import AsyncIterable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
@@ -101,7 +101,12 @@ def choose_display(message: str | None, **options: Unpack[DisplayOptions]) -> Ru
 
 
 @suggest_on_unknown_kwarg({})
-def pprint_run_response(run_response: RunOutput | Iterable[RunOutputEvent], markdown: bool = False) -> None:
+def pprint_run_response(
+    run_response: RunOutput | Iterable[RunOutputEvent],
+    markdown: bool = False,
+    show_time: bool = True,
+    console: object = None,
+) -> None:
     """Show a run like ``print_response``: with rich in a terminal, as the cell's output in a notebook.
 
     Parameters
@@ -110,6 +115,8 @@ def pprint_run_response(run_response: RunOutput | Iterable[RunOutputEvent], mark
         The result of ``run(...)``, with or without ``stream=True``.
     markdown : bool, optional
         Render the answer as Markdown. Notebooks always do.
+    show_time, console : optional
+        No effect: displays always have the duration, and use the terminal's or the cell's output.
     """
     display = choose_display(None, live=not isinstance(run_response, RunOutput), markdown=markdown)
     if isinstance(run_response, RunOutput):
@@ -120,6 +127,19 @@ def pprint_run_response(run_response: RunOutput | Iterable[RunOutputEvent], mark
         for event in run_response:
             display.feed(event)
         display.finish(None)
+
+
+async def apprint_run_response(
+    run_response: RunOutput | AsyncIterable[RunOutputEvent], markdown: bool = False, **options: Any
+) -> None:
+    """Async version of :func:`pprint_run_response`, for the result of ``await arun(...)`` or a stream of it."""
+    if isinstance(run_response, RunOutput):
+        pprint_run_response(run_response, markdown, **options)
+        return
+    display = choose_display(None, live=True, markdown=markdown)
+    async for event in run_response:
+        display.feed(event)
+    display.finish(None)
 
 
 def ask_user(user: str, emoji: str, exit_on: Collection[str]) -> str | None:

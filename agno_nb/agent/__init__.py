@@ -1,27 +1,30 @@
-"""Agents: a model with instructions and tools, that answers in sessions.
-
-As in agno, the events of an agent's runs can be imported from here too; they are defined in :mod:`agno_nb.run.agent`.
-"""
+"""Agents: a model with instructions and tools, that answers in sessions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 from agno_nb.agent.agent import Agent, RunOutput, RunResponse
-from agno_nb.run.agent import RunEvent, RunInput, RunOutputEvent
-from agno_nb.types import AgentSession, Message
+from agno_nb.tools import Function, Toolkit
+from agno_nb.types import AgentSession, Message, RunEvent, RunOutputEvent
 
-__all__ = ["Agent", "AgentSession", "Message", "RunEvent", "RunInput", "RunOutput", "RunOutputEvent", "RunResponse"]
+__all__ = [
+    "Agent",
+    "AgentSession",
+    "Function",
+    "Message",
+    "RunEvent",
+    "RunOutput",
+    "RunOutputEvent",
+    "RunResponse",
+    "Toolkit",
+]
 
-if TYPE_CHECKING:
 
-    def __getattr__(name: str) -> type[RunOutputEvent]: ...
-
-else:
-
-    def __getattr__(name: str) -> Any:
-        from agno_nb.run import agent as runs
-
-        if name not in runs.__all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(runs, name)
+def __getattr__(name: str) -> Any:
+    """Return an event class or enum of ``agno_nb.run.agent``, which agno exports here too."""
+    events = import_module("agno_nb.run.agent")
+    if name.startswith("_") or name not in events.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(events, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agno_nb.agent.model_calls import ModelCaller
@@ -11,8 +11,10 @@ from agno_nb.agent.response_cache import cached_response
 from agno_nb.agent.tool_calls import ToolExecutor
 from agno_nb.agent.tool_choice import choose
 from agno_nb.errors import OutputSchemaError
+from agno_nb.exceptions import AgentRunException
 from agno_nb.models.base import Model, ModelRequest
 from agno_nb.run.continue_run import last_assistant_message, pending_tool_calls, repair_tool_pairs
+from agno_nb.run.inputs import as_messages
 from agno_nb.run.output_schema import OutputSchema, correction
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, ToolCall, shorten
 
@@ -106,14 +108,18 @@ class RunLoop:
         if run.active_requirements:
             run.status, run.content = RunStatus.PAUSED, answer.content
             return True
+        exceptions = self.executor.take_exceptions()
+        for message in (message for each in exceptions for message in messages_of(each)):
+            context.recorder.add_message(message)
         if results := self._results_to_show(answer.tool_calls):
             self._shown_results += results
             context.emit(RunEvent.run_content, content="\n\n".join(results) + "\n\n")
         executed = [
             tools[call.tool_name] for call in answer.tool_calls if call.tool_name in tools and not call.tool_call_error
         ]
-        if any(tool.stop_after_tool_call for tool in executed):
-            run.content = "\n\n".join(self._shown_results) or answer.content or ""
+        stops = [str(each) for each in exceptions if each.stop_execution]
+        if stops or any(tool.stop_after_tool_call for tool in executed):
+            run.content = "\n\n".join(self._shown_results or stops) or answer.content or ""
             return True
         return self.is_final()
 
@@ -144,6 +150,13 @@ class RunLoop:
             f"the answer is not {self.schema.noun}: {error}. It begins with {shorten(answer, 200)!r}; "
             f"`error.run_output.content` is the whole answer{'' if may_call else remedy}"
         )
+
+
+def messages_of(exception: AgentRunException) -> list[Message]:
+    """Return the messages that a tool adds to its run with an exception."""
+    own = (("user", exception.user_message), ("assistant", exception.agent_message))
+    named = [Message(role=role, content=each) if isinstance(each, str) else each for role, each in own if each]  # type: ignore[arg-type]
+    return [*named, *(replace(each, from_history=False) for each in as_messages(exception.messages))]
 
 
 def _cut_answer_error(schema: OutputSchema, model: Model, answer: str) -> OutputSchemaError:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from agno_nb.errors import NestedRunPaused, StoreError, leaves
 from agno_nb.event_loop import run_together
+from agno_nb.exceptions import AgentRunException
 from agno_nb.run.context import RunContext, current_tool_call_id
 from agno_nb.run.continue_run import (
     is_waiting,
@@ -48,6 +49,20 @@ class ToolExecutor:
     context: RunContext
     sees_images: Callable[[], bool]
     """Whether the model in use is sent images that tools return."""
+    exceptions: list[AgentRunException] = field(init=False, default_factory=list)
+    """Raised by tools since they were last taken, to decide how the run continues."""
+
+    def __post_init__(self) -> None:
+        by_kind: dict[str, list[Media]] = {}
+        for media in self.context.message.media:
+            by_kind.setdefault(media.kind, []).append(media)
+        kinds = {"images": "image", "audio": "audio", "audios": "audio", "videos": "video", "files": "file"}
+        self.injected = {**{name: by_kind.get(kind, []) for name, kind in kinds.items()}, **self.injected}
+
+    def take_exceptions(self) -> list[AgentRunException]:
+        """Return the exceptions of tools that decide how the run continues, and forget them."""
+        taken, self.exceptions = self.exceptions, []
+        return taken
 
     async def execute(self, pending: Sequence[tuple[ToolCall, Message]]) -> None:
         """Execute the calls of one answer concurrently, each with the message for its result.
@@ -92,7 +107,7 @@ class ToolExecutor:
             tool.parse_arguments(call)
         except InvalidArguments as error:
             return str(error)
-        call.user_input_schema = tool.input_fields()
+        call.user_input_schema = tool.input_fields(call)
         run.requirements.append(
             Requirement(kind=tool.approval_kind, tool=call, run_id=run.run_id, component_name=run.component_name)
         )
@@ -178,6 +193,9 @@ class ToolExecutor:
         current_tool_call_id.set(call.tool_call_id)
         try:
             return await tool.call(call, self.injected, user_input, hooks=self.hooks, sees_images=self.sees_images())
+        except AgentRunException as error:
+            self.exceptions.append(error)
+            return []
         except BaseException as error:
             parts = list(leaves(error))
             if not any(isinstance(part, NestedRunPaused) for part in parts):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agno_nb.run.inputs import RunInput
-from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, SessionType
-from agno_nb.types.events import AGENT_EVENTS, event_classes
+from agno_nb.types import AGENT_EVENTS, RunEvent, RunOutput, RunOutputEvent, SessionType, event_classes
 
 _CLASSES = event_classes(SessionType.AGENT, AGENT_EVENTS, base="BaseAgentRunEvent", module=__name__)
 globals().update(_CLASSES)

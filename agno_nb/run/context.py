@@ -157,11 +157,6 @@ class RunContext:
         return self._workflow_run.component_name if self._workflow_run is not None else None
 
     @property
-    def messages(self) -> list[Message]:
-        """The messages of the run so far, with the history that it sends."""
-        return self.run.messages
-
-    @property
     def run_index(self) -> int | None:
         """Number of the turn that the run is, or is part of."""
         return self.run.run_index if self.enclosing_turn is None else self.enclosing_turn.run_index

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agno_nb.run.inputs import RunInput as TeamRunInput
-from agno_nb.types import RunOutput as TeamRunOutput, RunOutputEvent, SessionType, TeamRunEvent
-from agno_nb.types.events import event_classes
+from agno_nb.types import RunOutput as TeamRunOutput, RunOutputEvent, SessionType, TeamRunEvent, event_classes
 
 _CLASSES = event_classes(SessionType.TEAM, TeamRunEvent, base="BaseTeamRunEvent", module=__name__)
 globals().update(_CLASSES)

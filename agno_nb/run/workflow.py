@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agno_nb.types import RunOutput as WorkflowRunOutput, RunOutputEvent, SessionType, WorkflowRunEvent
-from agno_nb.types.events import event_classes
+from agno_nb.types import RunOutput as WorkflowRunOutput, RunOutputEvent, SessionType, WorkflowRunEvent, event_classes
 
 _CLASSES = event_classes(SessionType.WORKFLOW, WorkflowRunEvent, base="BaseWorkflowRunOutputEvent", module=__name__)
 globals().update(_CLASSES)

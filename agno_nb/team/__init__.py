@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from agno_nb.team.mode import TeamMode
 from agno_nb.team.team import RunOutput, RunResponse, Team
 
 __all__ = ["RunOutput", "RunResponse", "Team", "TeamMode"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return an event class or enum of ``agno_nb.run.team``, which agno exports here too."""
+    events = import_module("agno_nb.run.team")
+    if name.startswith("_") or name not in events.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(events, name)

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from agno_nb.tools.decorator import tool
-from agno_nb.tools.function import Function, Tool
+from agno_nb.tools.function import Function, FunctionCall, Tool
 from agno_nb.tools.images import ToolResult
 from agno_nb.tools.parameters import INJECTED_PARAMETERS
 from agno_nb.tools.sql import SqlTools
 from agno_nb.tools.toolkit import Toolkit, resolve_tools
 
-__all__ = ["INJECTED_PARAMETERS", "Function", "SqlTools", "Tool", "ToolResult", "Toolkit", "resolve_tools", "tool"]
+__all__ = [
+    "INJECTED_PARAMETERS",
+    "Function",
+    "FunctionCall",
+    "SqlTools",
+    "Tool",
+    "ToolResult",
+    "Toolkit",
+    "resolve_tools",
+    "tool",
+]

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from agno_nb._keywords import translate
-from agno_nb.tools.function import Tool
+from agno_nb.tools.function import ALIASES, NO_EFFECT, Tool
 from agno_nb.tools.invoke import Hook
+from agno_nb.types import JsonDict
 
 
 @overload
@@ -18,18 +19,26 @@ def tool(function: Callable[..., Any], /) -> Tool: ...
 @overload
 def tool(
     *,
-    name: str = "",
-    description: str = "",
-    requires_confirmation: bool = False,
-    requires_user_input: bool = False,
-    user_input_fields: Sequence[str] = (),
-    external_execution: bool = False,
-    stop_after_tool_call: bool = False,
+    name: str | None = "",
+    description: str | None = "",
+    requires_confirmation: bool | None = False,
+    requires_user_input: bool | None = False,
+    user_input_fields: Sequence[str] | None = (),
+    external_execution: bool | None = False,
+    stop_after_tool_call: bool | None = False,
     show_result: bool | None = None,
     pre_hook: Hook | None = None,
     post_hook: Hook | None = None,
     tool_hooks: Sequence[Hook] = (),
     timeout_s: float | None = None,
+    parameters: JsonDict | None = None,
+    instructions: str | None = None,
+    add_instructions: bool = True,
+    cache_results: bool = False,
+    cache_ttl: int = 3600,
+    cache_dir: str | None = None,
+    strict: bool | None = None,
+    external_execution_silent: bool | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -54,6 +63,9 @@ def tool(function: Callable[..., Any] | None = None, /, **settings: Any) -> Tool
     """
     if function is not None:
         return Tool(function, **settings)
-    known = [name for name in inspect.signature(Tool).parameters if name != "function"]
-    settings = translate(settings, known=known, aliases={}, deprecated=(), of="@tool()")
+    known = [*(name for name in inspect.signature(Tool).parameters if name != "function"), *NO_EFFECT]
+    aliases = {name: target for name, target in ALIASES.items() if target != "function"}
+    settings = translate(settings, known=known, aliases=aliases, deprecated=(), of="@tool()")
+    # agno's default of each setting is None.
+    settings = {name: value for name, value in settings.items() if value is not None}
     return lambda decorated: Tool(decorated, **settings)

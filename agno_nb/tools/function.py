@@ -8,20 +8,58 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
-from typing import Any, SupportsIndex
+from functools import cached_property, reduce, wraps
+from typing import Any, Self, SupportsIndex, TypeVar
 
 import docstring_parser
 
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, describe, failed_save
+from agno_nb.exceptions import AgentRunException
 from agno_nb.tools.images import ToolResult, to_text_and_images
 from agno_nb.tools.invoke import Hook, call_sync_or_async, is_async, matching_kwargs, unwrap_partial, wrap_hook
-from agno_nb.tools.parameters import InvalidArguments, Parameters
-from agno_nb.types import ApprovalKind, Media, ToolCall, ToolSpec, UserInputField, valid_tool_name
+from agno_nb.tools.parameters import InvalidArguments, Parameters, SchemaParameters
+from agno_nb.tools.result_cache import MISSING, ResultCache, result_key
+from agno_nb.types import (
+    Alias,
+    ApprovalKind,
+    JsonDict,
+    Media,
+    ToolCall,
+    ToolSpec,
+    UserInputField,
+    valid_tool_name,
+)
+
+T = TypeVar("T", bound=type[Any])
 
 
-@suggest_on_unknown_kwarg({})
+NO_EFFECT = {
+    "strict": "strict mode is used if the server and the schema of the parameters allow it",
+    "external_execution_silent": "a paused run has no text of ours as its content",
+    "title": "tools are shown with their name",
+    "annotations": "they are hints for clients of the Model Context Protocol",
+    "has_side_effects": "see `annotations`",
+    "skip_entrypoint_processing": "pass `parameters` to describe the parameters yourself",
+}
+"""agno's settings of a tool that are accepted without effect, with the reason."""
+ALIASES = {"entrypoint": "function", "parameters": "json_schema"}
+
+
+def accept_agno_settings(target: T) -> T:
+    """Make the constructor of :class:`Tool` accept agno's names, and settings that have no effect here."""
+    cls: Any = suggest_on_unknown_kwarg(ALIASES)(target)
+    init = cls.__init__
+
+    @wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **{name: value for name, value in kwargs.items() if name not in NO_EFFECT})
+
+    cls.__init__ = __init__
+    return target
+
+
+@accept_agno_settings
 @dataclass(eq=False, repr=False)
 class Tool:
     """A function that the model may call.
@@ -38,10 +76,23 @@ class Tool:
         End the run after this batch of calls, with the result of this tool as the answer.
     show_result : bool, optional
         Include the result in the answer. Defaults to `stop_after_tool_call`.
+    json_schema : dict, optional
+        JSON schema of the parameters, in place of that of the type hints. The function is called with the arguments as
+        they are in JSON. `parameters` is another name for it.
+    instructions : str, optional
+        Instructions for the use of the tool, added to the system prompt.
+    add_instructions : bool, default True
+        Add them.
+    cache_results : bool, default False
+        Return the stored result if the tool was called with the same arguments before, by the same user if the function
+        has injected parameters. Results that JSON cannot hold, errors and generators are not cached.
+    cache_ttl : int, default 3600
+        Seconds that a result is used.
+    cache_dir : str, optional
+        Directory for results that other processes use too. By default they stay in memory.
     pre_hook, post_hook : callable, optional
-        Called before and after the function. Their parameters can be ``fc`` (the :class:`~agno_nb.types.ToolCall`) and
-        those that are injected into tools. If `pre_hook` raises, the function is not called, and the model receives the
-        error.
+        Called before and after the function. Their parameters can be ``fc`` (the :class:`FunctionCall`) and those that
+        are injected into tools. If `pre_hook` raises, the function is not called, and the model receives the error.
     tool_hooks : sequence of callable, optional
         Called around the function, the first one outermost. Their parameters can be ``function_name``,
         ``function_call`` (the next hook or the function, to be called with the arguments), ``arguments`` (a dict), and
@@ -78,6 +129,12 @@ class Tool:
     post_hook: Hook | None = None
     tool_hooks: Sequence[Hook] = ()
     timeout_s: float | None = None
+    json_schema: JsonDict | None = None
+    instructions: str | None = None
+    add_instructions: bool = True
+    cache_results: bool = False
+    cache_ttl: int = 3600
+    cache_dir: str | None = None
     _descriptions: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,7 +156,15 @@ class Tool:
             self._descriptions |= {p.arg_name: p.description for p in documented.params if p.description}
         self.name = _valid_name(self.name or getattr(target, "__name__", type(target).__name__))
         self._check_approval_kind()
+        self._cache = ResultCache(self.cache_ttl, self.cache_dir) if self.cache_results else None
         _ = self.spec  # A tool without a schema should fail here, not in a run.
+
+    entrypoint = Alias[Callable[..., Any]]("function")
+
+    @classmethod
+    def from_callable(cls, function: Callable[..., Any], name: str | None = None, **settings: Any) -> Self:
+        """Return a tool for a function: agno's name for ``Tool(function, name=...)``."""
+        return cls(function, name=name or "", **settings)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         # The decorator has replaced the function by this object, which is therefore pickled by name.
@@ -110,8 +175,12 @@ class Tool:
         return super().__reduce_ex__(protocol)
 
     def __getstate__(self) -> dict[str, Any]:
-        made = {name for name, value in vars(Tool).items() if isinstance(value, cached_property)}
+        made = {name for name, value in vars(Tool).items() if isinstance(value, cached_property)} | {"_cache"}
         return {name: value for name, value in self.__dict__.items() if name not in made}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._cache = ResultCache(self.cache_ttl, self.cache_dir) if self.cache_results else None
 
     @property
     def approval_kind(self) -> ApprovalKind | None:
@@ -155,6 +224,8 @@ class Tool:
     @cached_property
     def parameters(self) -> Parameters:
         """The parameters filled in by the model or a person."""
+        if self.json_schema is not None:
+            return SchemaParameters(self.function, self.json_schema)
         return Parameters(self.function, name=self.name, descriptions=self._descriptions)
 
     @cached_property
@@ -166,10 +237,12 @@ class Tool:
         """The parameters filled in by the model."""
         if not self._user_parameters:
             return self.parameters
+        if self.json_schema is not None:
+            return SchemaParameters(self.function, self.json_schema, without=self._user_parameters)
         return Parameters(self.function, name=self.name, descriptions=self._descriptions, without=self._user_parameters)
 
-    def input_fields(self) -> list[UserInputField]:
-        """Return the fields that a person has to fill in before a call."""
+    def input_fields(self, call: ToolCall) -> list[UserInputField]:
+        """Return the fields that a person has to fill in before `call`."""
         schema = self.parameters.schema()
         shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
         return [
@@ -216,20 +289,24 @@ class Tool:
             call.result, call.tool_call_error = str(error), True
             return []
         images: list[Media] = []
+        function_call = FunctionCall(self, call, arguments)
         deadline = asyncio.timeout(self.timeout_s)
         try:
             async with deadline:
-                call.value = await self._call(call, arguments, injected, hooks)
+                call.value = await self._call(function_call, arguments, injected, hooks)
                 call.result, images = await to_text_and_images(call.value, sees_images=sees_images)
                 if self.post_hook is not None:
                     await call_sync_or_async(
-                        self.post_hook, **matching_kwargs(self.post_hook, {**injected, "fc": call})
+                        self.post_hook, **matching_kwargs(self.post_hook, {**injected, "fc": function_call})
                     )
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             call.result, call.tool_call_error = "A run started by this tool was cancelled.", True
+        except AgentRunException as request:
+            call.result, call.tool_call_error = str(request), True
+            raise
         except Exception as error:
             if (unsaved := failed_save(error)) is not None:
                 raise unsaved from None
@@ -241,17 +318,22 @@ class Tool:
         return [] if call.tool_call_error else images
 
     async def _call(
-        self, call: ToolCall, arguments: dict[str, Any], injected: Mapping[str, Any], hooks: Sequence[Hook]
+        self, call: FunctionCall, arguments: dict[str, Any], injected: Mapping[str, Any], hooks: Sequence[Hook]
     ) -> Any:
         if self.pre_hook is not None:
             await call_sync_or_async(self.pre_hook, **matching_kwargs(self.pre_hook, {**injected, "fc": call}))
 
         async def innermost(**arguments_of_call: Any) -> Any:
-            return await call_sync_or_async(
-                self.function,
-                *self.parameters.positional_arguments(arguments_of_call),
-                **self.parameters.kwargs_for_call(arguments_of_call, injected),
+            kwargs = self.parameters.kwargs_for_call(arguments_of_call, injected)
+            key = None if self._cache is None else result_key(self.name, arguments_of_call, kwargs)
+            if self._cache is not None and (cached := self._cache.get(key)) is not MISSING:
+                return cached
+            value = await call_sync_or_async(
+                self.function, *self.parameters.positional_arguments(arguments_of_call), **kwargs
             )
+            if self._cache is not None:
+                self._cache.put(key, value)
+            return value
 
         next_call: Callable[..., Any] = innermost
         for hook in reversed([*hooks, *self.tool_hooks]):
@@ -279,4 +361,36 @@ def _valid_name(name: str) -> str:
 Function = Tool
 """agno's name."""
 
-__all__ = ["Function", "Hook", "Tool", "ToolResult"]
+
+@suggest_on_unknown_kwarg({})
+@dataclass
+class FunctionCall:
+    """A call of a tool as its hooks see it."""
+
+    function: Tool
+    call: ToolCall
+    """The call as it is stored."""
+    arguments: dict[str, Any]
+    """The arguments as the function gets them."""
+
+    result = Alias[str | None]("call.result", "The result that is sent to the model; hooks may replace it.")
+    call_id = Alias[str]("call.tool_call_id")
+    tool_name = Alias[str]("call.tool_name", "Name of the tool.")
+    tool_call_error = Alias[bool]("call.tool_call_error", "Whether the call failed.")
+
+    @property
+    def error(self) -> str | None:
+        """The error message, if the call failed."""
+        return self.call.result if self.call.tool_call_error else None
+
+    @property
+    def tool_args(self) -> dict[str, Any]:
+        """The arguments as the model wrote them."""
+        return self.call.tool_args
+
+    def get_call_str(self) -> str:
+        """Return the call as text."""
+        return f"{self.function.name}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
+
+
+__all__ = ["Function", "FunctionCall", "Hook", "Tool", "ToolResult", "UserInputField"]

@@ -16,13 +16,16 @@ from typing_extensions import TypedDict
 
 from agno_nb._typed_dicts import with_known_typed_dicts
 from agno_nb.errors import InvalidInputError
+from agno_nb.media import Audio, File, Image, Video
 from agno_nb.redact import whole_characters
-from agno_nb.types import JsonDict, shorten
+from agno_nb.types import JsonDict, Media, import_jsonschema, json_object, shorten
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
-INJECTED_PARAMETERS = ("agent", "team", "run_context", "session_state", "dependencies")
+MEDIA_PARAMETERS = ("images", "audio", "audios", "videos", "files")
+"""Injected parameters with the media of the user's message. They are injected if their type hint names media."""
+INJECTED_PARAMETERS = ("agent", "team", "run_context", "session_state", "dependencies", *MEDIA_PARAMETERS)
 """Parameters that are injected at run time and hidden from the model. If such a parameter has a type like str or int,
 which cannot be injected, it is a parameter of the model."""
 
@@ -221,6 +224,8 @@ class Parameters:
             hint = self._hint(parameter)
         except InvalidInputError:
             return False
+        if parameter.name in MEDIA_PARAMETERS:
+            return not _has_media(hint)
         if get_origin(hint) is typing.Annotated:
             hint = get_args(hint)[0]
         kinds = get_args(hint) if get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
@@ -230,6 +235,41 @@ class Parameters:
             or (isinstance(kind, type) and issubclass(kind, Enum))
             for kind in kinds
         )
+
+
+class SchemaParameters(Parameters):
+    """Parameters described by a JSON schema instead of type hints. Arguments are passed as they are in JSON."""
+
+    def __init__(self, function: Callable[..., Any], schema: JsonDict, *, without: Collection[str] = ()) -> None:
+        properties = {name: each for name, each in schema.get("properties", {}).items() if name not in without}
+        required = [name for name in schema.get("required", ()) if name not in without]
+        self._schema: JsonDict = {"type": "object", **schema, "properties": properties, "required": required}
+        self._positional: list[str] = []
+        parameters = inspect.signature(function).parameters
+        self._injected = [name for name in INJECTED_PARAMETERS if name in parameters and name not in properties]
+        self._with_default: set[str] = set()
+        self.names = list(properties)
+
+    def schema(self) -> JsonDict:
+        return self._schema
+
+    def parse(self, text: str) -> dict[str, Any]:
+        arguments = json_object(text or "{}")
+        if arguments is None:
+            raise InvalidArguments("- arguments: not a JSON object")
+        validator = import_jsonschema().validators.validator_for(self._schema)(self._schema)
+        problems = [
+            f"- {'.'.join(map(str, each.path)) or 'arguments'}: {each.message}"
+            for each in validator.iter_errors(arguments)
+        ]
+        if problems:
+            raise InvalidArguments("\n".join(shorten(each, _MAX_PROBLEM_LENGTH) for each in problems[:_MAX_PROBLEMS]))
+        return arguments
+
+
+def _has_media(hint: Any) -> bool:
+    """Whether a type hint names media: the class, or one of the functions that create them."""
+    return any(hint is each for each in (Media, Audio, File, Image, Video)) or any(map(_has_media, get_args(hint)))
 
 
 def _default(annotation: Any, value: Any) -> JsonDict | None:

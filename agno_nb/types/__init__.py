@@ -10,6 +10,7 @@ events, sessions. Other packages import values from here.
 from __future__ import annotations
 
 from agno_nb.types.basics import (
+    Alias,
     JsonDict,
     SessionType,
     as_dict,
@@ -26,7 +27,14 @@ from agno_nb.types.basics import (
     with_article,
 )
 from agno_nb.types.context_report import ContextPart, ContextReport, OmittedPart
-from agno_nb.types.events import RunEvent, RunOutputEvent, TeamRunEvent, WorkflowRunEvent
+from agno_nb.types.events import (
+    AGENT_EVENTS,
+    RunEvent,
+    RunOutputEvent,
+    TeamRunEvent,
+    WorkflowRunEvent,
+    event_classes,
+)
 from agno_nb.types.json_schema import import_jsonschema
 from agno_nb.types.json_values import find_json, json_at
 from agno_nb.types.messages import (
@@ -41,7 +49,7 @@ from agno_nb.types.messages import (
     valid_tool_name,
 )
 from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Budget, Metrics, UsageTotals, to_amount
-from agno_nb.types.requirements import ApprovalKind, Requirement, UserInputField
+from agno_nb.types.requirements import ApprovalKind, FeedbackOption, FeedbackQuestion, Requirement, UserInputField
 from agno_nb.types.runs import (
     CellInfo,
     RunOutput,
@@ -71,13 +79,14 @@ from agno_nb.types.step_requirements import (
 from agno_nb.types.steps import StepKind, StepOutput, StepStatus
 
 __all__ = [
-    "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "REFUSED", "SESSION_CLASSES", "TOKEN_COUNTS",
-    "AgentSession", "ApprovalKind", "Budget", "CellInfo", "ContextPart", "ContextReport", "ExecutorRequirement",
-    "JsonDict", "Media", "Message", "Metrics", "OmittedPart", "OnError", "OnReject", "OnTimeout", "Requirement",
-    "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus", "Session", "SessionReader", "SessionSummary",
-    "SessionType", "StepInputField", "StepKind", "StepOutput", "StepRequirement", "StepStatus", "TeamRunEvent",
-    "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
-    "WorkflowRunEvent", "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts",
-    "find_json", "import_jsonschema", "is_deeper", "json_at", "json_object", "new_id", "now", "one_line", "shorten",
-    "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",
+    "AGENT_EVENTS", "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "REFUSED", "SESSION_CLASSES",
+    "TOKEN_COUNTS", "AgentSession", "Alias", "ApprovalKind", "Budget", "CellInfo", "ContextPart", "ContextReport",
+    "ExecutorRequirement", "FeedbackOption", "FeedbackQuestion", "JsonDict", "Media", "Message", "Metrics",
+    "OmittedPart", "OnError", "OnReject", "OnTimeout", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent",
+    "RunStatus", "Session", "SessionReader", "SessionSummary", "SessionType", "StepInputField", "StepKind",
+    "StepOutput", "StepRequirement", "StepStatus", "TeamRunEvent", "TeamSession", "ToolCall", "ToolSpec", "UsageTotals",
+    "UserInputField", "UserMemory", "Variable", "WorkflowRunEvent", "WorkflowSession", "as_dict", "as_list",
+    "completed_turns", "counted", "current_attempts", "event_classes", "find_json", "import_jsonschema", "is_deeper",
+    "json_at", "json_object", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name",
+    "whole_number", "with_article",
 ]  # fmt: skip

@@ -13,12 +13,14 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Generic, Self, TypeVar, overload
 
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 
 JsonDict = dict[str, Any]
 T = TypeVar("T")
 
 
+@suggest_on_unknown_kwarg({})
 class Alias(Generic[T]):
     """An attribute that reads and sets another one, by default under agno's name. `path` may have dots."""
 
@@ -38,6 +40,22 @@ class Alias(Generic[T]):
 
     def __set__(self, instance: object, value: T) -> None:
         setattr(attrgetter(self._owner)(instance) if self._owner else instance, self._name, value)
+
+
+class Flag(int):
+    """A truth value that may be called too: agno has some flags as methods and others, of the same name, as attributes.
+
+    Examples
+    --------
+    >>> Flag(True), Flag(False)()
+    (True, False)
+    """
+
+    def __call__(self) -> bool:
+        return bool(self)
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
 
 
 def whole_number(name: str, value: Any, *, least: int | None = None) -> int | None:

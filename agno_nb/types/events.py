@@ -311,7 +311,7 @@ class RunOutputEvent:
             details = object.__getattribute__(self, "details")
             if details is not None and name in details:
                 return details[name]
-            raise AttributeError(f"a {self.event} event has no attribute {name!r}")
+            raise AttributeError(f"events with the name {str(self.event)!r} have no attribute {name!r}")
 
 
 class _EventClass(type):

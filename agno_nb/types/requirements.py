@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
-from agno_nb.types.basics import Alias, JsonDict, brief, new_id
+from agno_nb.types.basics import Alias, Flag, JsonDict, brief, new_id
 from agno_nb.types.json_schema import import_jsonschema
 from agno_nb.types.messages import ToolCall
 
@@ -112,6 +112,61 @@ class UserInputField:
         return None if problem is None else str(problem.message)
 
 
+@suggest_on_unknown_kwarg({})
+@dataclass(slots=True, kw_only=True, frozen=True)
+class FeedbackOption:
+    """An option of a question."""
+
+    label: str
+    description: str | None = None
+
+
+@suggest_on_unknown_kwarg({})
+@dataclass(slots=True, kw_only=True, frozen=True)
+class FeedbackQuestion:
+    """A question with options for a person, as the model asks it with the tool `ask_user`."""
+
+    question: str
+    header: str | None = None
+    options: tuple[FeedbackOption, ...] = ()
+    multi_select: bool = False
+    """Whether more than one option may be selected."""
+    selected_options: tuple[str, ...] | None = None
+    """Labels of the selected options; None without an answer."""
+
+    def to_field(self) -> UserInputField:
+        """Return the input field for the answer: the label of an option, or a list of labels."""
+        labels = {"enum": [each.label for each in self.options]}
+        several: JsonDict = {"type": "array", "items": labels}
+        schema: JsonDict = several if self.multi_select else {"anyOf": [labels, {**several, "maxItems": 1}]}
+        question = {
+            "header": self.header,
+            "options": [[each.label, each.description] for each in self.options],
+            "multi_select": self.multi_select,
+        }
+        shown = "; ".join(
+            f"{each.label} ({each.description})" if each.description else each.label for each in self.options
+        )
+        return UserInputField(name=self.question, description=shown, schema={**schema, _QUESTION: question})
+
+    @classmethod
+    def from_field(cls, field: UserInputField) -> FeedbackQuestion | None:
+        """Return the question of an input field, or None if the field is not the answer to one."""
+        question = field.schema.get(_QUESTION)
+        if question is None:
+            return None
+        answer = field.value if isinstance(field.value, list) else [field.value]
+        return cls(
+            question=field.name,
+            header=question["header"],
+            options=tuple(FeedbackOption(label=label, description=text) for label, text in question["options"]),
+            multi_select=question["multi_select"],
+            selected_options=tuple(answer) if field.is_given else None,
+        )
+
+
+_QUESTION = "x-question"
+"""The part of a field's JSON schema that has the question."""
 _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 
 
@@ -214,6 +269,23 @@ class Requirement:
             fields[name]._set(value, is_given=True)
         self.confirmed = None
 
+    def provide_user_feedback(self, selections: Mapping[str, Sequence[str]]) -> None:
+        """Answer some or all questions of a call of `ask_user`.
+
+        Parameters
+        ----------
+        selections : dict
+            For each question, the labels of the selected options. An empty list is an answer too.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no such question or option, or the call asks no questions. Nothing was set.
+        """
+        if not self.user_feedback_schema:
+            raise InvalidInputError(f"{self} has no questions; use {_RESOLVING_METHODS[self.kind]}")
+        self.provide_user_input({name: [*labels] for name, labels in selections.items()})
+
     def set_external_execution_result(self, result: str) -> None:
         """Set the result of a call that you executed yourself.
 
@@ -281,7 +353,7 @@ class Requirement:
     def starts_when_continued(self) -> bool:
         """Whether the call was approved, and its result is not known."""
         is_allowed = self.kind != "external_execution" and self.confirmed is not False
-        return is_allowed and self.is_resolved and not self.tool.is_finished
+        return is_allowed and self._is_resolved and not self.tool.is_finished
 
     @property
     def subject(self) -> str:
@@ -318,8 +390,12 @@ class Requirement:
         )
 
     @property
-    def is_resolved(self) -> bool:
-        """Whether the requirement has a complete answer."""
+    def is_resolved(self) -> Flag:
+        """Whether the requirement has a complete answer. ``is_resolved()`` is the same."""
+        return Flag(self._is_resolved)
+
+    @property
+    def _is_resolved(self) -> bool:
         if self.confirmed is False or self.tool.is_finished:
             return True
         if self.kind == "confirmation":
@@ -336,7 +412,22 @@ class Requirement:
 
     @property
     def needs_user_input(self) -> bool:
-        return self.kind == "user_input" and not self.is_resolved
+        return self.kind == "user_input" and not self.is_resolved and not self.user_feedback_schema
+
+    @property
+    def needs_user_feedback(self) -> bool:
+        return self.kind == "user_input" and not self.is_resolved and bool(self.user_feedback_schema)
+
+    @property
+    def user_feedback_schema(self) -> list[FeedbackQuestion]:
+        """The questions of a call of `ask_user`; empty for other calls."""
+        questions = [FeedbackQuestion.from_field(each) for each in self.user_input_fields]
+        return [each for each in questions if each is not None]
+
+    @property
+    def pause_type(self) -> str:
+        """agno's name of the kind: "confirmation", "user_input", "user_feedback" or "external_execution"."""
+        return "user_feedback" if self.user_feedback_schema else self.kind
 
     @property
     def needs_external_execution(self) -> bool:

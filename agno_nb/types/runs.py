@@ -208,7 +208,11 @@ class RunOutput:
 
     @property
     def tools_requiring_user_input(self) -> list[ToolCall]:
-        return [requirement.tool for requirement in self.requirements if requirement.needs_user_input]
+        return [
+            requirement.tool
+            for requirement in self.requirements
+            if requirement.needs_user_input or requirement.needs_user_feedback
+        ]
 
     @property
     def tools_awaiting_external_execution(self) -> list[ToolCall]:

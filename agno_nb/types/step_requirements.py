@@ -328,8 +328,8 @@ class StepRequirement(Requirement):
         return self.confirmed is None and (self.kind == "confirmation" or bool(missing))
 
     @property
-    def is_resolved(self) -> bool:
-        return super().is_resolved or self.is_timed_out
+    def _is_resolved(self) -> bool:
+        return super()._is_resolved or self.is_timed_out
 
     rejection_feedback = Alias[str | None]("note")
 
@@ -457,7 +457,7 @@ class StepRequirement(Requirement):
 
     @property
     def starts_when_continued(self) -> bool:
-        return self.is_resolved and not self.tool.is_finished
+        return self._is_resolved and not self.tool.is_finished
 
     @property
     def subject(self) -> str:

@@ -83,7 +83,7 @@ def _pending_item(requirement: Requirement) -> dict[str, Any]:
             }
             for each in requirement.user_input_fields
         ],
-        "is_resolved": requirement.is_resolved,
+        "is_resolved": requirement.is_resolved(),
         "is_refused": requirement.confirmed is False,
     }
 

@@ -92,7 +92,7 @@ def test_the_final_event_has_the_values_of_the_run() -> None:
     assert (completed.status, completed.session_state) == (RunStatus.COMPLETED, {"n": 1})
     assert [tool.tool_name for tool in completed.tools] == ["lamp"]
     assert not completed.is_paused
-    with pytest.raises(AttributeError, match="a RunCompleted event has no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="events with the name 'RunCompleted' have no attribute 'nonsense'"):
         _ = completed.nonsense
 
 

@@ -200,7 +200,8 @@ def test_the_last_answer_counts() -> None:
     shell.set_external_execution_result("d")
     shell.check_answer()
     delete.tool.confirmed = True
-    assert delete.confirmed is delete.is_resolved is True
+    assert delete.confirmed is delete.is_resolved() is True
+    assert delete.is_resolved
     delete.confirmed = None
     assert delete.tool.confirmed is None
     send.provide_user_input({"to": "Bob"})

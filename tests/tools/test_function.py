@@ -169,7 +169,7 @@ def test_what_a_model_cannot_fill_is_refused_when_the_tool_is_made() -> None:
         Tool(max)
 
 
-def test_two_tools_of_one_name_are_refused_and_made_tools_are_kept() -> None:
+def test_of_two_tools_with_one_name_the_first_is_used_and_made_tools_are_kept() -> None:
     made: list[Tool] = []
     first = resolve_tools([measure], tool_cache=made)["measure"]
     assert resolve_tools([measure], tool_cache=made)["measure"] is first
@@ -177,5 +177,6 @@ def test_two_tools_of_one_name_are_refused_and_made_tools_are_kept() -> None:
     for _ in range(2):
         resolve_tools([box.__repr__], tool_cache=made)
     assert [tool.name for tool in made] == ["measure", "repr"]
-    with pytest.raises(InvalidInputError, match="two tools have the name 'measure'"):
-        resolve_tools([measure, tool(measure)], tool_cache=made)
+    with pytest.warns(UserWarning, match="two tools have the name 'measure', and only the first one is used"):
+        assert resolve_tools([measure, tool(measure)], tool_cache=made) == {"measure": first}
+    assert resolve_tools([tool(measure), measure], tool_cache=made)["measure"] is not first  # Reported before.

@@ -250,8 +250,6 @@ def test_toolkits_and_lists_of_tools() -> None:
     agent = Agent(model, tools=[Shop(), Plain(), [lambda_named("two")]])
     assert [each.value for each in agent.run("x").tools] == [2.5, "secret", "secret"]
     assert [spec.name for spec in model.requests[0].tools] == ["one", "price", "stock", "two"]
-    with pytest.raises(InvalidInputError, match="two tools have the name 'price'"):
-        Agent(ScriptedModel(["x"]), tools=[Shop(), Shop()]).run("x")
 
 
 def test_a_method_is_made_a_tool_once() -> None:

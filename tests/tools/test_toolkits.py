@@ -1,0 +1,274 @@
+"""Toolkits, and the settings and exceptions of tools, as agno has them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agno_nb.agent import Agent
+from agno_nb.errors import InvalidInputError
+from agno_nb.exceptions import RetryAgentRun, StopAgentRun
+from agno_nb.media import Image
+from agno_nb.run import RunContext
+from agno_nb.testing import ScriptedModel, call
+from agno_nb.tools import Function, FunctionCall, Tool, Toolkit, tool
+from agno_nb.tools.toolkit import resolve_tools, tool_instructions
+
+GIF = b"GIF89a..."
+
+
+class Shop(Toolkit):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(name="shop", tools=[self.price, self.stock], **settings)
+        self.opened = True
+
+    def price(self, item: str) -> str:
+        """Look up a price."""
+        return f"{item}: 2"
+
+    def stock(self, item: str) -> str:
+        """Look up a stock."""
+        return f"{item}: many"
+
+
+def names(toolkit: Toolkit) -> list[str]:
+    return [each.name for each in toolkit.tools]
+
+
+def test_tools_are_included_and_excluded_by_name() -> None:
+    assert names(Shop()) == ["price", "stock"]
+    assert names(Shop(include_tools=["stock"])) == ["stock"]
+    assert names(Shop(exclude_tools=["stock"])) == ["price"]
+    assert names(Shop(include_tools=[])) == ["price", "stock"]
+    assert names(Shop(auto_register=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "setting"),
+    [
+        ("requires_confirmation_tools", "requires_confirmation"),
+        ("external_execution_required_tools", "external_execution"),
+        ("stop_after_tool_call_tools", "stop_after_tool_call"),
+        ("show_result_tools", "show_result"),
+    ],
+)
+def test_settings_of_tools_by_name(argument: str, setting: str) -> None:
+    price, stock = Shop(**{argument: ["price"]}).tools
+    assert (getattr(price, setting), bool(getattr(stock, setting))) == (True, False)
+    with pytest.raises(InvalidInputError, match=f"toolkit 'shop' has no tool 'prise' for {argument}: did you mean"):
+        _ = Shop(**{argument: ["prise"]}).tools
+
+
+def test_a_call_that_a_toolkit_wants_confirmed_pauses_the_run() -> None:
+    model = ScriptedModel([call("price", item="tea"), "It costs 2."])
+    agent = Agent(model, tools=[Shop(requires_confirmation_tools=["price"])])
+    run = agent.run("x")
+    assert run.is_paused
+    run.tools_requiring_confirmation[0].confirmed = True
+    assert agent.continue_run(run).content == "It costs 2."
+    assert run.tools[0].result == "tea: 2"
+
+
+def test_tools_are_registered_later_and_under_another_name() -> None:
+    class Lamp(Toolkit):
+        def __init__(self) -> None:
+            self.timeout = 3
+            super().__init__(requires_confirmation_tools=["switch"])
+            self.register(self.toggle, name="switch")
+
+        def toggle(self) -> str:
+            """Toggle the lamp."""
+            return type(self).__name__
+
+        @tool(description="Dim it.")
+        def dim(self, percent: int) -> str:
+            return f"{type(self).__name__} at {percent}"
+
+    lamp = Lamp()
+    lamp.register(lamp.dim)
+    assert (lamp.name, lamp.id, lamp.timeout) == ("Lamp", "lamp", 3)
+    assert [(each.name, each.description, each.requires_confirmation) for each in lamp.tools] == [
+        ("switch", "Toggle the lamp.", True),
+        ("dim", "Dim it.", False),
+    ]
+    assert lamp.functions["dim"].spec.parameters["required"] == ["percent"]
+    agent = Agent(ScriptedModel([call("dim", percent=5), "ok"]), tools=[lamp])
+    assert agent.run("x").tools[0].result == "Lamp at 5"
+    shop = Shop()
+    shop.tools = [lamp.functions["dim"]]
+    assert names(shop) == ["dim"]
+
+
+def test_async_tools_replace_those_of_the_same_name() -> None:
+    async def aprice(item: str) -> str:
+        """Look it up, awaited."""
+        return f"{item}: 3"
+
+    toolkit = Shop(async_tools=[(aprice, "price")])
+    agent = Agent(ScriptedModel([call("price", item="tea"), "ok"]), tools=[toolkit])
+    assert names(toolkit) == ["price", "stock"]
+    assert agent.run("x").tools[0].result == "tea: 3"
+
+
+def test_instructions_of_toolkits_and_tools_are_found() -> None:
+    @tool(instructions="Only once.")
+    def ring() -> None:
+        """Ring."""
+
+    @tool(instructions="Never seen.", add_instructions=False)
+    def hide() -> None:
+        """Hide."""
+
+    shop = Shop(instructions="Prices are in euros.", add_instructions=True)
+    assert tool_instructions([shop, [ring, hide], Shop(instructions="Unused."), print]) == [
+        "Prices are in euros.",
+        "Only once.",
+    ]
+
+
+def test_results_are_cached_for_equal_arguments(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    def look(item: str) -> str:
+        """Look it up."""
+        calls.append(item)
+        return f"{item}!"
+
+    def run(kept: Tool) -> list[str | None]:
+        replies = [[call("look", item="a"), call("look", item="b")], call("look", item="a"), "ok"]
+        return [each.result for each in Agent(ScriptedModel(replies), tools=[kept]).run("x").tools]
+
+    for settings in ({}, {"cache_dir": str(tmp_path)}):
+        calls.clear()
+        kept = tool(cache_results=True, **settings)(look)  # type: ignore[call-overload]
+        assert run(kept) == ["a!", "b!", "a!"]
+        assert sorted(calls) == ["a", "b"]
+    # Another process would find the files.
+    assert run(tool(cache_results=True, cache_dir=str(tmp_path))(look)) == ["a!", "b!", "a!"]
+    assert sorted(calls) == ["a", "b"]
+    calls.clear()
+    assert run(tool(cache_results=True, cache_ttl=0)(look)) == ["a!", "b!", "a!"]
+    assert sorted(calls) == ["a", "a", "b"]
+
+
+def test_results_for_one_user_are_not_used_for_another() -> None:
+    @tool(cache_results=True)
+    def whose(run_context: RunContext) -> str:
+        """Say whose it is."""
+        return f"{run_context.user_id}'s"
+
+    for user in ("ada", "ben"):
+        agent = Agent(ScriptedModel([call("whose"), "ok"]), tools=[whose], user_id=user, session_id="s")
+        assert agent.run("x").tools[0].result == f"{user}'s"
+
+
+def test_values_that_json_does_not_hold_are_not_cached() -> None:
+    calls: list[int] = []
+
+    @tool(cache_results=True)
+    def pair() -> tuple[int, int]:
+        """Return two."""
+        calls.append(1)
+        return 1, 2
+
+    run = Agent(ScriptedModel([call("pair"), call("pair"), "ok"]), tools=[pair]).run("x")
+    assert [each.value for each in run.tools] == [(1, 2), (1, 2)]
+    assert len(calls) == 2
+
+
+def test_a_function_is_described_by_a_schema() -> None:
+    seen: list[dict[str, Any]] = []
+
+    def record(session_state: dict[str, Any], **values: Any) -> str:
+        seen.append(values)
+        return "noted"
+
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city"],
+    }
+    weather = Function(name="weather", description="Note it.", entrypoint=record, parameters=schema)
+    assert weather.entrypoint is record
+    assert weather.spec.parameters == schema
+    replies = [call("weather", city="Oslo", days=2), call("weather", days="two"), "ok"]
+    run = Agent(ScriptedModel(replies), tools=[weather]).run("x")
+    assert seen == [{"city": "Oslo", "days": 2}]
+    assert [each.tool_call_error for each in run.tools] == [False, True]
+    assert "'city' is a required property" in (run.tools[1].result or "")
+
+
+def test_agnos_settings_and_defaults_are_accepted() -> None:
+    @tool(name=None, requires_confirmation=None, strict=True, external_execution_silent=True, pre_hook=None)  # type: ignore[call-overload]
+    def plain(x: int) -> int:
+        """Return it."""
+        return x
+
+    made = Function.from_callable(plain.entrypoint, name="other", strict=False)
+    assert (plain.name, plain.requires_confirmation, made.name) == ("plain", False, "other")
+    assert resolve_tools([pickle.loads(pickle.dumps(Tool(divmod, "d", parameters={"properties": {}})))], tool_cache=[])
+
+
+def test_a_hook_sees_the_function_and_its_arguments() -> None:
+    seen: list[Any] = []
+
+    def before(fc: FunctionCall, run_context: RunContext) -> None:
+        seen.append((fc.function.name, fc.arguments, fc.get_call_str(), fc.error, run_context.run_id))
+
+    def after(fc: FunctionCall) -> None:
+        seen.append((fc.call_id, fc.tool_name, fc.result, fc.tool_args))
+
+    @tool(pre_hook=before, post_hook=after)
+    def add(a: int, b: int = 1) -> int:
+        """Add."""
+        return a + b
+
+    run = Agent(ScriptedModel([call("add", a="2"), "ok"]), tools=[add]).run("x")
+    assert seen == [
+        ("add", {"a": 2}, "add(a=2)", None, run.run_id),
+        (run.tools[0].tool_call_id, "add", "3", {"a": "2"}),
+    ]
+
+
+def test_a_tool_asks_the_model_to_try_again() -> None:
+    def guess(number: int) -> str:
+        """Guess."""
+        if number < 3:
+            raise RetryAgentRun("too small", user_message="Guess higher.", agent_message="I will.")
+        return "right"
+
+    model = ScriptedModel([call("guess", number=1), call("guess", number=3), "It was 3."])
+    run = Agent(model, tools=[guess]).run("x")
+    assert run.content == "It was 3."
+    assert [(m.role, m.content) for m in model.requests[1].messages[2:]] == [
+        ("tool", "too small"),
+        ("user", "Guess higher."),
+        ("assistant", "I will."),
+    ]
+
+
+def test_a_tool_ends_the_run() -> None:
+    def leave() -> str:
+        """Leave."""
+        raise StopAgentRun("Enough for today.")
+
+    model = ScriptedModel([call("leave"), "never"])
+    run = Agent(model, tools=[leave]).run("x")
+    assert (run.content, run.status, len(model.requests)) == ("Enough for today.", "COMPLETED", 1)
+
+
+def test_a_tool_gets_the_images_of_the_message() -> None:
+    seen: list[Any] = []
+
+    def measure(what: str, images: list[Image], files: list[str]) -> str:  # type: ignore[valid-type]
+        """Measure."""
+        seen.append((what, images, files))
+        return "done"
+
+    agent = Agent(ScriptedModel([call("measure", what="it", files=["a"]), "ok"]), tools=[measure])
+    picture = Image(content=GIF)
+    agent.run("x", images=[picture])
+    assert seen == [("it", [picture], ["a"])]
