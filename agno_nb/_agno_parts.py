@@ -32,7 +32,7 @@ NO_EFFECT = {
     "reasoning_max_steps": "see `reasoning`",
     "show_step_details": "displays always show the steps of a workflow",
     "show_time": "displays always show the time that a run took",
-    "show_full_reasoning": "the displays of a run show its reasoning as far as the server returns it",
+    "show_full_reasoning": "notebooks show the reasoning folded, terminals do not; `run.reasoning_content` has it",
     "show_reasoning": "see `show_full_reasoning`",
     "tags_to_include_in_markdown": "answers are shown with all tags, as text",
 }

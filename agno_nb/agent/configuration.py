@@ -56,6 +56,10 @@ class Configuration:
             values["model"] = model
         return cls(**values)
 
+    def initialize_agent(self: Any) -> None:
+        """Resolve the model now instead of in the first run, so that an invalid one is an error here."""
+        _ = self.resolved_model
+
     def set_id(self: Any) -> None:
         """Set `id` to the ID that is derived from the name, if it is not set."""
         self.id = self.component_id

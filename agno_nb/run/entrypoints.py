@@ -19,6 +19,7 @@ from agno_nb.run import defaults
 from agno_nb.run.context import Emit, current_run, discard_event
 from agno_nb.run.continue_run import find_paused_run, is_waiting, repair_tool_pairs
 from agno_nb.run.execute import execute
+from agno_nb.run.inputs import input_messages
 from agno_nb.run.options import ContinueCall, RegenerateCall, RunOptions
 from agno_nb.run.recorder import store_unstored
 from agno_nb.types import INTERRUPTED_RESULT, Message, RunEvent, RunOutput, RunOutputEvent, RunStatus, new_id
@@ -105,13 +106,19 @@ async def regenerate_turn(runnable: Runnable, run_id: str | None, options: Regen
     await store_unstored(runnable.current_db)
     user_id = options.get("user_id")
     run = await asyncio.to_thread(_find_attempt, runnable, run_id, options.get("session_id"), user_id)
+    passed = input_messages(run)
+    last = max((place for place, each in enumerate(passed) if each.role == "user"), default=None)
+    message = None if last is None else passed[last]
     turn_options = cast("RunOptions", options) | RunOptions(
         session_id=run.session_id,
         run_index=run.run_index,
         user_id=user_id,
         metadata=run.metadata,
-        files=[media for message in run.messages if message.role == "user" for media in message.media],
+        files=message.media if message is not None else [],
     )
+    if last is not None and len(passed) > 1:
+        around = [replace(each, message_id=new_id()) for each in passed]
+        turn_options = cast("RunOptions", turn_options | {"messages": (around[:last], around[last + 1 :])})
     partial_messages = _partial_messages(run) if options.get("from_partial") else []
     return await execute(runnable, run.input, turn_options, emit_to, partial_messages=partial_messages)
 
@@ -167,7 +174,8 @@ def _partial_messages(run: RunOutput) -> list[Message]:
         )
     if run.status is RunStatus.RUNNING and not run.interrupted:
         raise InvalidInputError(f"run {run.run_id!r} appears to be still running; stop it first")
-    own_messages = [message for message in run.messages if message.role != "system" and not message.from_history][1:]
+    own_messages = [message for message in run.messages if message.role != "system" and not message.from_history]
+    own_messages = own_messages[len(input_messages(run)) :]
     if run.status is RunStatus.COMPLETED or not own_messages:
         why = "it was not interrupted" if run.status is RunStatus.COMPLETED else "it has no partial output"
         raise InvalidInputError(
