@@ -30,6 +30,7 @@ NO_EFFECT = {
     "reasoning": "reasoning models reason by themselves; set `reasoning_effort` of the model",
     "reasoning_min_steps": "see `reasoning`",
     "reasoning_max_steps": "see `reasoning`",
+    "markdown": "of a run or workflow; an agent's `markdown=True` asks for Markdown, and displays always render it",
     "show_step_details": "displays always show the steps of a workflow",
     "show_time": "displays always show the time that a run took",
     "show_full_reasoning": "notebooks show the reasoning folded, terminals do not; `run.reasoning_content` has it",

@@ -356,6 +356,11 @@ class Requirement:
         return is_allowed and self._is_resolved and not self.tool.is_finished
 
     @property
+    def shown_arguments(self) -> str:
+        """The arguments to show to a person, as JSON."""
+        return self.tool.arguments
+
+    @property
     def subject(self) -> str:
         """What waits, for errors."""
         return f"the call {self.tool.tool_name}({self.tool.arguments})"

@@ -51,7 +51,7 @@ class OnError(StrEnum):
 
 
 class OnTimeout(StrEnum):
-    """What happens if nobody answered in time. The time is compared when the run is continued."""
+    """What happens without an answer in time. The time is compared when the run is continued."""
 
     cancel = "cancel"
     skip = "skip"
@@ -320,7 +320,7 @@ class StepRequirement(Requirement):
 
     @property
     def is_timed_out(self) -> bool:
-        """Whether `on_timeout` applies, because nobody answered in time."""
+        """Whether `on_timeout` applies, because there was no answer in time."""
         if self.timeout_at is None or datetime.now(UTC) < self.timeout_at:
             return False
         # Not `is_resolved`, which is true for all requirements after the run has continued.
@@ -458,6 +458,12 @@ class StepRequirement(Requirement):
     @property
     def starts_when_continued(self) -> bool:
         return self._is_resolved and not self.tool.is_finished
+
+    @property
+    def shown_arguments(self) -> str:
+        """The values to show to a person, as JSON. The others say what the answers mean."""
+        shown = {name: each for name, each in self.values.items() if name in ("message", "output", "error")}
+        return json.dumps(shown, ensure_ascii=False)
 
     @property
     def subject(self) -> str:
