@@ -311,7 +311,7 @@ class Agent(SummariesAndMemories):
             members=self._members_prompt(),
             values={**(context.metadata or {}), **context.dependencies, **state, "user_id": context.user_id},
             markdown=self.markdown,
-            memories=context.opened.memories,
+            memories=context.opened.memories if context.query.memories else None,
             summary=context.opened.summary,
             session_state=state if self.add_session_state_to_context or self.enable_agentic_state else None,
         )

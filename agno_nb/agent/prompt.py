@@ -29,6 +29,7 @@ from agno_nb.types import (
     to_plain_text,
 )
 
+_NO_MEMORIES = "Nothing is known of the user from other conversations yet."
 _MEMORIES_PREFACE = "What is known of the user from other conversations. What they say in this one counts more."
 _SUMMARY_PREFACE = "A summary of what was said before in this conversation. The messages that you see count more."
 
@@ -41,14 +42,15 @@ def build_system_prompt(
     members: str | None = None,
     values: Mapping[str, Any] = MappingProxyType({}),
     markdown: bool = False,
-    memories: Sequence[UserMemory] = (),
+    memories: Sequence[UserMemory] | None = None,
     summary: SessionSummary | None = None,
     session_state: JsonDict | None = None,
 ) -> list[tuple[str, str]]:
     """Return the parts of the system message, each with its source; :func:`join_parts` joins them.
 
     ``{name}`` in `description`, `role` and `instructions`, which are texts of the agent's author, is replaced with the
-    value of that name in `values`. Everything else is included without replacements.
+    value of that name in `values`. Everything else is included without replacements. `memories` are None if the agent
+    has none, and empty if nothing is known of the user yet.
     """
     paragraphs = [fill_template(description or "", values), fill_template(f"Your role: {role}" if role else "", values)]
     if isinstance(instructions, str):
@@ -64,6 +66,8 @@ def build_system_prompt(
     if memories:
         memory_lines = "\n".join(f"- {' '.join(memory.memory.split())}" for memory in memories)
         parts.append(("memories", f"{_MEMORIES_PREFACE}\n<user_memories>\n{memory_lines}\n</user_memories>"))
+    elif memories is not None:
+        parts.append(("memories", _NO_MEMORIES))
     if summary is not None:
         parts.append(("summary", f"{_SUMMARY_PREFACE}\n<session_summary>\n{summary.summary}\n</session_summary>"))
     if session_state is not None:

@@ -40,7 +40,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _USER_METHODS = (
-    *("get_session", "get_sessions", "rename_session", "update_session_state", "fork_session", "delete_session"),
+    *(
+        "get_session",
+        "get_sessions",
+        "upsert_session",
+        "rename_session",
+        "update_session_state",
+        "fork_session",
+        "delete_session",
+    ),
     *("delete_sessions", "get_runs", "get_run", "get_child_runs", "get_messages", "get_session_metrics", "get_usage"),
     *("get_summary", "get_user_memories", "upsert_user_memory", "update_user_memory", "delete_user_memory"),
     *("clear_memories", "purge_sessions", "backup", "snapshot", "export_session", "import_session", "export_parquet"),
@@ -203,6 +211,7 @@ class SqlDb(Db):
     get_session = _in_transaction(sessions.get_session)
     get_sessions = _in_transaction(sessions.get_sessions)
     get_session_metrics = _in_transaction(sessions.get_session_metrics)
+    upsert_session = _in_transaction(sessions.upsert_session, write=True, exclusive=True)
     rename_session = _in_transaction(sessions.rename_session, write=True)
     update_session_state = _in_transaction(sessions.update_session_state, write=True)
     fork_session = _in_transaction(sessions.fork_session, write=True, exclusive=True)
