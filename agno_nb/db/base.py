@@ -11,6 +11,7 @@ This file is long because a contract is read as a whole.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -97,10 +98,17 @@ class CellTurn:
 class Db(FrameReader):
     """A store of sessions, runs, messages and tool calls."""
 
+    _id: str | None = None
+
     @property
     @abstractmethod
     def identity(self) -> str:
         """Name of the store, the same for all objects of one store, without secrets."""
+
+    @property
+    def id(self) -> str:
+        """Identity of the store for programs written for agno: its `id=`, or one derived from `identity`."""
+        return self._id or str(uuid.uuid5(uuid.NAMESPACE_URL, self.identity))
 
     @property
     def memory_store(self) -> Db:
@@ -393,7 +401,7 @@ class Db(FrameReader):
     def upsert_session(self, session: Session) -> Session:
         """Store the owner, name, state and metadata of a session, which is created if it doesn't exist; return it.
 
-        Its runs are not stored. A session that has no owner yet gets the one of `session`.
+        Its runs are not stored. If the stored session has no owner yet, `session` may name one.
 
         Raises
         ------
@@ -762,6 +770,11 @@ class AsyncDb:
 
     def __init__(self, sync: Db) -> None:
         self.sync = sync
+
+    @property
+    def id(self) -> str:
+        """Identity of the store."""
+        return self.sync.id
 
     check_owner = _awaited(Db.check_owner)
     get_session = _awaited(Db.get_session)

@@ -55,8 +55,8 @@ class MemoryManager:
     """Extracts facts about users from their messages and stores them as memories.
 
     Pass it to an agent with ``update_memory_on_run=True`` or ``enable_agentic_memory=True``, or use it on its own: its
-    methods then use the store of the manager, or else that of the first agent that it was given to. If they are called
-    without a `user_id`, they mean the user ``"default"``.
+    methods then use the manager's store, or if it has none, the store of the first agent that has the manager. If they
+    are called without a `user_id`, they mean the user ``"default"``.
 
     Examples
     --------
@@ -169,7 +169,7 @@ class MemoryManager:
         Parameters
         ----------
         query : str, optional
-            What the memories are needed for, if the model chooses them.
+            Question that the memories should help to answer, if the model chooses them.
         limit : int, optional
             Maximum number of memories.
         retrieval_method : {"last_n", "first_n", "agentic"}, optional
