@@ -56,7 +56,9 @@ def build_system_prompt(
     value of that name in `values`. Everything else is included without replacements. `memories` are None if the agent
     has none, and empty if nothing is known of the user yet.
     """
-    paragraphs = [fill_template(description or "", values), fill_template(f"Your role: {role}" if role else "", values)]
+    paragraphs = [fill_template(description, values)] if description else []
+    if role:
+        paragraphs.append(fill_template(f"Your role: {role}", values))
     if instructions:
         lines = [instructions] if isinstance(instructions, str) else instructions
         lines = [fill_template(line, values) for line in lines]
