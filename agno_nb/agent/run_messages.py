@@ -127,7 +127,7 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
             expected_output=self.expected_output,
             additional_context=self.additional_context,
             values=self._values(context),
-            memories=context.opened.memories,
+            memories=context.opened.memories if context.query.memories else None,
             summary=context.opened.summary,
             dependencies=context.dependencies if sends_dependencies and context.dependencies else None,
             session_state=context.session_state if sends_state or self.enable_agentic_state else None,
