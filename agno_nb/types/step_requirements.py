@@ -22,7 +22,7 @@ from agno_nb.types.messages import ToolCall
 from agno_nb.types.requirements import Requirement, UserInputField
 from agno_nb.types.steps import StepOutput
 
-Purpose = Literal["confirmation", "user_input", "route_selection", "output_review", "iteration_review", "error"]
+StepPurpose = Literal["confirmation", "user_input", "route_selection", "output_review", "iteration_review", "error"]
 """What a step needs: approval, values, the choice of a route, a review of its output, or a decision about its error."""
 
 
@@ -58,7 +58,7 @@ class OnTimeout(StrEnum):
     approve = "approve"
 
 
-STEP_CALL_PREFIX = "step:"
+_CALL_PREFIX = "step:"
 """How the call IDs of step requirements begin; the purpose and the path of the step follow."""
 _SELECTION = "selection"
 _OUTPUT = "output"
@@ -117,6 +117,13 @@ class StepInputField(UserInputField):
             self.set_value(value)
 
     @classmethod
+    def for_route(cls, choices: Sequence[str], *, multiple: bool) -> Self:
+        """Return the field for the route of a router."""
+        field, one = cls(_SELECTION), {"type": "string", "enum": [*choices]}
+        field.schema = {"type": "array", "items": one, "minItems": 1} if multiple else one
+        return field
+
+    @classmethod
     def from_stored(cls, values: JsonDict) -> Self:
         """Return a field with the stored attributes of one."""
         field = object.__new__(cls)
@@ -169,7 +176,7 @@ class StepRequirement(Requirement):
     @classmethod
     def for_step(
         cls,
-        purpose: Purpose,
+        purpose: StepPurpose,
         path: str,
         *,
         run_id: str,
@@ -180,7 +187,7 @@ class StepRequirement(Requirement):
         """Return a requirement of a workflow's run for the step at `path`. `values` that are None are left out."""
         arguments = json.dumps({name: each for name, each in values.items() if each is not None}, ensure_ascii=False)
         call = ToolCall(
-            tool_call_id=step_call_id(purpose, path),
+            tool_call_id=cls.call_id(purpose, path),
             tool_name=path.rpartition("/")[2],
             arguments=arguments,
             user_input_schema=[*fields],
@@ -188,10 +195,20 @@ class StepRequirement(Requirement):
         kind: Literal["confirmation", "user_input"] = "user_input" if fields else "confirmation"
         return cls(kind=kind, tool=call, run_id=run_id, component_name=component_name)
 
+    @staticmethod
+    def call_id(purpose: StepPurpose, path: str) -> str:
+        """Return the ID of the call that stands for a step."""
+        return f"{_CALL_PREFIX}{purpose}:{path}"
+
+    @staticmethod
+    def is_call_id(tool_call_id: str) -> bool:
+        """Whether a call stands for a step."""
+        return tool_call_id.startswith(_CALL_PREFIX)
+
     @property
-    def purpose(self) -> Purpose:
+    def purpose(self) -> StepPurpose:
         """What the step needs."""
-        return cast("Purpose", self.tool.tool_call_id.split(":", 2)[1])
+        return cast("StepPurpose", self.tool.tool_call_id.split(":", 2)[1])
 
     @property
     def path(self) -> str:
@@ -497,7 +514,7 @@ class StepRequirement(Requirement):
         return f"StepRequirement({self.purpose}, {brief(displayable(self.path))}, {state})"
 
 
-_QUESTIONS: dict[Purpose, str] = {
+_QUESTIONS: dict[StepPurpose, str] = {
     "confirmation": "asks to run step {step!r}",
     "user_input": "asks for values for step {step!r}",
     "route_selection": "asks for the route of {step!r}",
@@ -541,14 +558,3 @@ class ExecutorRequirement:
     @property
     def needs_executor_resolution(self) -> bool:
         return not self.is_resolved
-
-
-def step_call_id(purpose: Purpose, path: str) -> str:
-    """Return the ID of the call that stands for a step."""
-    return f"{STEP_CALL_PREFIX}{purpose}:{path}"
-
-
-def selection_field(choices: Sequence[str], *, multiple: bool) -> UserInputField:
-    """Return the input field for the route of a router."""
-    one: JsonDict = {"type": "string", "enum": [*choices]}
-    return UserInputField(name=_SELECTION, schema={"type": "array", "items": one, "minItems": 1} if multiple else one)
