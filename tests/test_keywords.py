@@ -81,9 +81,9 @@ def test_an_unknown_keyword_is_explained(public: Any) -> None:
         (lambda: tool(nam="x"), "@tool() has no argument 'nam': did you mean \"name\"?"),  # type: ignore[call-overload]
         (lambda: StepOutput(contnt="x"), "StepOutput() has no argument 'contnt': did you mean \"content\"?"),  # type: ignore[call-arg]
         (
-            lambda: agno_nb.InMemoryDb(db_file="x"),
+            lambda: agno_nb.InMemoryDb(db_file="x"),  # type: ignore[call-arg]
             "InMemoryDb() has no argument 'db_file': known: id, memory_table, session_table",
-        ),  # type: ignore[call-arg]
+        ),
     ],
 )
 def test_the_nearest_keyword_is_named(make: Any, said: str) -> None:
