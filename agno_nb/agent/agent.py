@@ -34,6 +34,7 @@ from agno_nb.run.output_schema import OutputSchema
 from agno_nb.tools import Tool, Toolkit, resolve_tools
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools, update_session_state
 from agno_nb.tools.parameters import InvalidArguments
+from agno_nb.tools.toolkit import tool_instructions
 from agno_nb.types import (
     Budget,
     JsonDict,
@@ -199,6 +200,8 @@ class Agent(RunMessages, Configuration):
         tools: Any = self.tools or ()
         if callable(tools):
             tools = await call_setting("tools", tools, self, context) or ()
+        if tools:
+            context.tool_instructions = tool_instructions(tools)
         executor = self._tool_executor(context, caller, tools)
         if caller.model.notice is not None and context.takes_notice():
             notice = f"{caller.model.notice} {self._how_to_change_model()}"
