@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from typing import NamedTuple, NoReturn
 
 NO_EFFECT = {
-    "telemetry": "nothing is ever sent to anybody but the model's server",
+    "telemetry": "nothing is sent to any server but the model's",
     "debug_mode": "`trace(run)`, `run.context()` and the frames show each request, call and event of any run",
     "debug_level": "see `debug_mode`",
     "cache_session": "the store keeps the latest sessions in memory, and notices changes of other processes",
     "checkpoint": "messages, calls and results are always stored as soon as they exist",
-    "store_events": "the store always has the events that are no message: `events_df()`",
+    "store_events": "the store always keeps events that are not messages or tool calls: `events_df()`",
     "events_to_skip": "see `store_events`; streams are filtered with `stream_events`",
     "stream_events": "displays such as `print_response()` always use all events; it has an effect elsewhere",
+    "show_time": "displays always show the duration of a run",
+    "show_step_details": "displays always show the steps of a workflow",
     "cache_callables": "functions in `tools` and `members` are called for each run, and so follow the session's state",
     "callable_tools_cache_key": "see `cache_callables`",
     "callable_members_cache_key": "see `cache_callables`",
@@ -30,7 +32,7 @@ NO_EFFECT = {
     "reasoning": "reasoning models reason by themselves; set `reasoning_effort` of the model",
     "reasoning_min_steps": "see `reasoning`",
     "reasoning_max_steps": "see `reasoning`",
-    "show_full_reasoning": "the displays of a run show its reasoning as far as the server returns it",
+    "show_full_reasoning": "notebooks show the reasoning folded, terminals do not; `run.reasoning_content` has it",
     "show_reasoning": "see `show_full_reasoning`",
     "tags_to_include_in_markdown": "answers are shown with all tags, as text",
 }
@@ -80,11 +82,13 @@ MISSING_KEYWORDS = {
         ("followups", "num_followups", "followup_model"),
         "suggested questions; ask for them with an `output_schema` that has a list for them",
     ),
+    "background": "runs that return before they start; use asyncio.create_task(agent.arun(..., run_id=...)), and read "
+    "its state with `get_run_output`",
     "save_response_to_file": "setting for it; write `run.content` to a file: Path(...).write_text(run.content)",
     "user_message_role": "other role for the user's message; pass run([Message(role=..., content=...)])",
     "send_media_to_model": "setting for media that are not sent; leave them out of the call",
 }
-"""Keywords of parts that we do not have: what is missing, and the nearest thing that we have."""
+"""Keywords of missing parts: the part, and the nearest thing that exists."""
 
 NO_EFFECT_OF_MODELS = {
     "name": "models are shown and stored by their `id`",
@@ -155,7 +159,7 @@ MISSING_MODULES = {
     "compaction": _NO_COMPRESSION,
     "filesystem": _NO_FILES,
 }
-"""Modules of agno that we do not have: what is missing, and the nearest thing that we have."""
+"""Missing modules: the part, and the nearest thing that exists."""
 
 
 def fail_import(module: str) -> NoReturn:

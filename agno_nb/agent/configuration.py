@@ -56,6 +56,10 @@ class Configuration:
             values["model"] = model
         return cls(**values)
 
+    def initialize_agent(self: Any) -> None:
+        """Resolve the model now instead of in the first run, so that an invalid one is an error here."""
+        _ = self.resolved_model
+
     def set_id(self: Any) -> None:
         """Set `id` to the ID that is derived from the name, if it is not set."""
         self.id = self.component_id
@@ -67,4 +71,4 @@ def _is_json(value: Any) -> bool:
         return all(isinstance(name, str) and _is_json(part) for name, part in as_dict(value).items())
     if isinstance(value, list | tuple):
         return all(map(_is_json, value))
-    return value is None or type(value) in (str, int, float, bool)
+    return value is None or isinstance(value, str) or type(value) in (int, float, bool)

@@ -16,6 +16,7 @@ from agno_nb._typed_dicts import with_known_typed_dicts
 from agno_nb.agent.prompt import add_tools_to_report, describe_tool
 from agno_nb.db.session_state import force_apply
 from agno_nb.run.background_tasks import QueueKey, wait_for
+from agno_nb.run.inputs import input_messages
 from agno_nb.tools import Tool
 from agno_nb.tools.result import from_text
 from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolCall, new_id, now
@@ -46,7 +47,7 @@ async def cached_response(
     if cached is None:
         return None
     own_messages = [each for each in cached.messages if each.role != "system" and not each.from_history]
-    cached_messages = own_messages[1:]
+    cached_messages = own_messages[len(input_messages(cached)) :]
     if not cached_messages or cached_messages[-1].role != "assistant" or cached_messages[-1].tool_calls:
         return None  # Its messages are not stored completely.
     if not (cached_messages[-1].content or "").strip():

@@ -1,4 +1,4 @@
-"""The messages of a run: settings for what is sent besides the instructions, and the building of the first request."""
+"""The messages of a run: settings for history and hooks, and the messages of its first request."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
             expected_output=self.expected_output,
             additional_context=self.additional_context,
             values=self._values(context),
-            memories=context.opened.memories,
+            memories=context.opened.memories if context.query.memories else None,
             summary=context.opened.summary,
             dependencies=context.dependencies if sends_dependencies and context.dependencies else None,
             session_state=context.session_state if sends_state or self.enable_agentic_state else None,

@@ -94,7 +94,7 @@ class TableNames:
 
     @property
     def endings(self) -> tuple[str | None, str | None]:
-        """What is added to the name of the file or schema of the sessions and of the memories; None for no addition.
+        """Additions to the name of the file or schema, for the sessions and for the memories; None for no addition.
 
         A file that has the memories of a name never has the sessions of a name, so that stores, which read their
         memories while they use their sessions, cannot wait for each other.

@@ -209,8 +209,9 @@ class RunContext:
         options = RunOptions(user_id=self.user_id, dependencies=self.dependencies, files=self.message.media)
         if child.db is None:
             options["session_id"] = self.session_id
-        if self.options.get("cache"):
-            options["cache"] = True
+        for name in ("cache", "add_dependencies_to_context", "add_session_state_to_context"):
+            if name in self.options:
+                options[name] = self.options[name]
         return options
 
     def add_child(self, run: RunOutput) -> None:

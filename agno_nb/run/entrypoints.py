@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from agno_nb import event_loop
@@ -18,6 +19,7 @@ from agno_nb.run import defaults
 from agno_nb.run.context import Emit, current_run, discard_event
 from agno_nb.run.continue_run import find_run, prepare_paused_run
 from agno_nb.run.execute import execute
+from agno_nb.run.inputs import input_messages
 from agno_nb.run.options import ContinueCall, RegenerateCall, RunOptions
 from agno_nb.run.recorder import store_unstored
 from agno_nb.run.rewind import is_rewound, partial_messages, rewind
@@ -107,15 +109,21 @@ async def regenerate_turn(runnable: Runnable, run_id: str | None, options: Regen
     await store_unstored(runnable.current_db)
     user_id = options.get("user_id")
     run = await asyncio.to_thread(_find_attempt, runnable, run_id, options.get("session_id"), user_id)
+    passed = input_messages(run)
+    last = max((place for place, each in enumerate(passed) if each.role == "user"), default=None)
+    message = None if last is None else passed[last]
     turn_options = cast("RunOptions", options) | RunOptions(
         session_id=run.session_id,
         run_index=run.run_index,
         user_id=user_id,
         metadata=run.metadata,
-        files=[media for message in run.messages if message.role == "user" for media in message.media],
+        files=message.media if message is not None else [],
     )
-    messages = partial_messages(run) if options.get("from_partial") else []
-    return await execute(runnable, run.input, turn_options, emit_to, partial_messages=messages)
+    if last is not None and len(passed) > 1:
+        around = [replace(each, message_id=new_id()) for each in passed]
+        turn_options = cast("RunOptions", turn_options | {"messages": (around[:last], around[last + 1 :])})
+    partial = partial_messages(run) if options.get("from_partial") else []
+    return await execute(runnable, run.input, turn_options, emit_to, partial_messages=partial)
 
 
 async def branch(runnable: Runnable, run_id: str, text: str, options: RunOptions, emit_to: Emit) -> RunOutput:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, get_args, is_typeddict
 
 from agno_nb import media
@@ -12,7 +13,7 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb._typed_dicts import with_known_typed_dicts
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import whole_characters
-from agno_nb.types import Media, Message, Role, ToolCall
+from agno_nb.types import Media, Message, Role, RunOutput, ToolCall
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -88,6 +89,17 @@ def read_input(input: Input) -> ReadInput:
     return ReadInput(whole_characters(text), message.media, messages[:last], messages[last + 1 :])
 
 
+def input_messages(run: RunOutput) -> list[Message]:
+    """Return the messages of a run's input: the user's message, or all that were passed, before the first answer."""
+    own = (message for message in run.messages if message.role != "system" and not message.from_history)
+    return list(takewhile(lambda message: message.role != "assistant" or not _is_answer(message), own))
+
+
+def _is_answer(message: Message) -> bool:
+    """Whether the model of the run wrote an assistant message. Messages that are passed have none of these values."""
+    return message.metrics is not None or message.finish_reason is not None
+
+
 def validated(input: Input, schema: Any) -> Input:
     """Return an input as the object of an `input_schema`: a pydantic model, a TypedDict or a dataclass.
 
@@ -116,17 +128,22 @@ def _is_message(value: Any) -> bool:
     return isinstance(value, Mapping) and value.get("role") in get_args(Role) and "content" in value
 
 
+_OF_OTHER_RUNS: dict[str, Any] = {"run_id": None, "from_history": False, "metrics": None, "finish_reason": None}
+
+
 def _read_message(value: Any) -> Message:
     """Return an item of a list of messages. The parts of a content in OpenAI's format become text and media."""
     if isinstance(value, Message):
-        return replace(value, from_history=False)
+        # A message of its own, even if it has been part of another run, where its tokens are counted.
+        own = Message(role=value.role, content=value.content)
+        return replace(value, message_id=own.message_id, created_at=own.created_at, **_OF_OTHER_RUNS)
     if not _is_message(value):
         raise InvalidInputError(
             f"the input has {value!r} among its messages; pass messages only, each with a role and a content"
         )
     content = value["content"]
     if not isinstance(content, list):
-        return replace(_as_message(value), from_history=False)
+        return replace(_as_message(value), **_OF_OTHER_RUNS)
     texts, found = [], list[Media]()
     for part in content:
         kind = part.get("type") if isinstance(part, Mapping) else None

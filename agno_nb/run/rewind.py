@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.run.continue_run import is_waiting, repair_tool_pairs
+from agno_nb.run.inputs import input_messages
 from agno_nb.run.options import ContinueCall, ContinueOptions, RunOptions, first_set
 from agno_nb.types import INTERRUPTED_RESULT, JsonDict, Message, RunOutput, RunStatus, SessionType, new_id
 
@@ -72,12 +73,18 @@ def rewind(run: RunOutput, options: ContinueCall) -> Rewind:
     answers_again = regenerates or (boundary == "end" and added is None)
     index = _without_answer(own) if answers_again else _index(own, boundary)
     index = _pair_safe(own, index)
-    kept, text = [message for message in own[:index] if message.role != "system"], run.input
-    if not kept:
-        if added is None:
-            raise InvalidInputError(f"continue_from={boundary!r} keeps no user message of the run; pass input=... too")
-        text, added = added, None
-    messages = [replace(each, message_id=new_id(), metrics=None) for each in repair_tool_pairs(kept[1:])]
+    kept = [message for message in own[:index] if message.role != "system"]
+    passed = [replace(each, message_id=new_id()) for each in kept[: len(input_messages(run))]]
+    last = max((place for place, each in enumerate(passed) if each.role == "user"), default=None)
+    if last is None and added is None:
+        raise InvalidInputError(f"continue_from={boundary!r} keeps no user message of the run; pass input=... too")
+    around: tuple[list[Message], list[Message]] = (passed, [])
+    if last is None:
+        text, added = str(added), None
+    else:
+        text, around = passed[last].content or run.input, (passed[:last], passed[last + 1 :])
+    answers = kept[len(passed) :]
+    messages = [replace(each, message_id=new_id(), metrics=None) for each in repair_tool_pairs(answers)]
     if added is not None:
         messages.append(Message(role="user", content=added))
     lineage: JsonDict = {"forked_from_run_id": run.run_id, "forked_from_message_index": index}
@@ -89,8 +96,10 @@ def rewind(run: RunOutput, options: ContinueCall) -> Rewind:
         user_id=run.user_id,
         run_index=None if is_new_turn else run.run_index,
         metadata={**(run.metadata or {}), **lineage},
-        files=[media for message in kept[:1] for media in message.media],
+        files=passed[last].media if last is not None else [],
     )
+    if any(around):
+        new = cast("RunOptions", new | {"messages": around})
     kept_options = {*ContinueOptions.__annotations__, "origin"}
     passed_on: Any = {name: value for name, value in options.items() if name in kept_options}
     if run.status is not RunStatus.COMPLETED and not _has_options(options):
@@ -141,7 +150,8 @@ def partial_messages(run: RunOutput) -> list[Message]:
         )
     if run.status is RunStatus.RUNNING and not run.interrupted:
         raise InvalidInputError(f"run {run.run_id!r} appears to be still running; stop it first")
-    own_messages = [message for message in run.messages if message.role != "system" and not message.from_history][1:]
+    own_messages = [message for message in run.messages if message.role != "system" and not message.from_history]
+    own_messages = own_messages[len(input_messages(run)) :]
     if run.status is RunStatus.COMPLETED or not own_messages:
         why = "it was not interrupted" if run.status is RunStatus.COMPLETED else "it has no partial output"
         raise InvalidInputError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from itertools import takewhile
 from typing import Any, ClassVar, Literal
 
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
@@ -77,7 +76,7 @@ class Team(Agent):
     respond_directly: bool = False
     """Return the members' answers as the team's answer. The leader only chooses members and tasks."""
     max_iterations: int = 10
-    """In the mode "tasks": maximum number of times that the leader is reminded of open tasks, plus one."""
+    """Maximum number of answers of the leader in the mode "tasks"."""
     determine_input_for_members: bool = True
     """If False, members get the user's message unchanged instead of the task that the leader writes."""
     share_member_interactions: bool = False
@@ -171,16 +170,6 @@ class Team(Agent):
 
     def _members_prompt(self, context: RunContext) -> str | None:
         return leader_prompt(self, context.members)
-
-    def _history(self, context: RunContext) -> list[Message]:
-        # Members' answers are stored as the team's too, but sent once: as the results of the leader's calls.
-        history = list[Message]()
-        for message in super()._history(context):
-            calls_before = list(takewhile(lambda each: each.role == "tool", reversed(history)))
-            results = "\n\n".join(each.content or "" for each in reversed(calls_before))
-            if not (self.respond_directly and calls_before and message.content == results):
-                history.append(message)
-        return history
 
     def _next_message(self, context: RunContext) -> str | None:
         if self.mode is not TeamMode.tasks:

@@ -209,7 +209,8 @@ def test_in_memory_each_object_is_a_store_of_its_own() -> None:
 
 @pytest.mark.parametrize("kind", [AsyncDuckDb, AsyncSqliteDb])
 async def test_async_stores_take_the_same_names(kind: type[AsyncDuckDb], tmp_path: Path) -> None:
-    store = kind(tmp_path / "data.db", session_table="selected", traces_table="t")
+    store = kind(tmp_path / "data.db", session_table="selected", traces_table="t", id="mine")
+    assert store.id == "mine"
     await Agent(ScriptedModel(["Hi."]), db=store).arun("hello", session_id="s1")
     assert await store.get_session("s1") is not None
     assert await kind(tmp_path / "data.db").get_session("s1") is None

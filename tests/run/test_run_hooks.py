@@ -210,3 +210,22 @@ def test_an_input_that_does_not_follow_the_schema_is_refused_before_the_run() ->
     with pytest.raises(InvalidInputError, match="does not follow input_schema Topic: sources: Input should"):
         Agent(ScriptedModel([]), db=db, input_schema=Topic).run({"name": "AI", "sources": "many"})
     assert db.runs_df().empty
+
+
+def test_a_turn_of_messages_is_run_again_with_all_of_them() -> None:
+    db, model = InMemoryDb(), ScriptedModel(["1", "2"])
+    agent = Agent(model, db=db, session_id="s")
+    agent.run(MESSAGES)
+    again = agent.regenerate()
+    said = [("user", "A"), ("assistant", "B"), ("user", "C")]
+    assert [(each.role, each.content) for each in model.requests[1].messages] == said
+    assert [each.url for each in model.requests[1].messages[-1].media] == ["http://x/y.png"]
+    assert [(each.role, each.content) for each in again.messages] == [*said, ("assistant", "2")]
+
+
+def test_a_cached_answer_to_messages_is_only_the_answer() -> None:
+    agent = Agent(ScriptedModel(["1"]), db=InMemoryDb())
+    agent.run(MESSAGES, session_id="a")
+    run = agent.run(MESSAGES, session_id="b", cache=True)
+    assert run.is_cached
+    assert [message.content for message in run.messages] == ["A", "B", "C", "1"]

@@ -278,3 +278,16 @@ def test_a_tool_gets_the_images_of_the_message() -> None:
     picture = Image(content=GIF)
     agent.run("x", images=[picture])
     assert seen == [("it", [picture], ["a"])]
+
+
+def test_a_run_has_the_images_of_its_tools() -> None:
+    def photo() -> Any:
+        """Take a photo."""
+        return Image(content=GIF)
+
+    class Seeing(ScriptedModel):
+        sees_tool_images = True
+
+    run = Agent(Seeing([call("photo"), "ok"]), tools=[photo]).run("x")
+    assert run.images == [Image(content=GIF)]
+    assert run.files == run.audio == run.videos == []
