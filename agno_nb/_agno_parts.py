@@ -18,6 +18,7 @@ NO_EFFECT = {
     "events_to_skip": "see `store_events`; streams are filtered with `stream_events`",
     "stream_events": "displays such as `print_response()` always use all events; it has an effect elsewhere",
     "show_time": "displays always show the duration of a run",
+    "show_step_details": "displays always show the steps of a workflow",
     "cache_callables": "functions in `tools` and `members` are called for each run, and so follow the session's state",
     "callable_tools_cache_key": "see `cache_callables`",
     "callable_members_cache_key": "see `cache_callables`",
