@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agno_nb.types import OnError, OnReject, OnTimeout, StepOutput
+from agno_nb.workflow.agent import WorkflowAgent
 from agno_nb.workflow.cel import CEL_AVAILABLE, validate_cel_expression
 from agno_nb.workflow.condition import Condition
 from agno_nb.workflow.human_review import HumanReview, pause
@@ -30,6 +31,7 @@ __all__ = [
     "StepOutput",
     "Steps",
     "Workflow",
+    "WorkflowAgent",
     "WorkflowExecutionInput",
     "pause",
     "validate_cel_expression",
