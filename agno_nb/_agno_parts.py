@@ -33,8 +33,6 @@ NO_EFFECT = {
     "reasoning_min_steps": "see `reasoning`",
     "reasoning_max_steps": "see `reasoning`",
     "markdown": "of a run or workflow; an agent's `markdown=True` asks for Markdown, and displays always render it",
-    "show_step_details": "displays always show the steps of a workflow",
-    "show_time": "displays always show the time that a run took",
     "show_full_reasoning": "notebooks show the reasoning folded, terminals do not; `run.reasoning_content` has it",
     "show_reasoning": "see `show_full_reasoning`",
     "tags_to_include_in_markdown": "answers are shown with all tags, as text",

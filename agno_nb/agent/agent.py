@@ -40,6 +40,7 @@ from agno_nb.tools.history import (
     update_session_state,
 )
 from agno_nb.tools.parameters import InvalidArguments
+from agno_nb.tools.toolkit import tool_instructions
 from agno_nb.types import (
     Budget,
     JsonDict,
@@ -208,6 +209,8 @@ class Agent(RunMessages, Configuration):
         tools: Any = self.tools or ()
         if callable(tools):
             tools = await call_setting("tools", tools, self, context) or ()
+        if tools:
+            context.tool_instructions = tool_instructions(tools)
         executor = self._tool_executor(context, caller, tools)
         if caller.model.notice is not None and context.takes_notice():
             notice = f"{caller.model.notice} {self._how_to_change_model()}"

@@ -40,6 +40,7 @@ def build_system_prompt(
     role: str | None = None,
     instructions: str | Sequence[str] | None = None,
     in_tags: bool = False,
+    tool_instructions: Sequence[str] = (),
     members: str | None = None,
     facts: Sequence[str] = (),
     expected_output: str | None = None,
@@ -64,7 +65,7 @@ def build_system_prompt(
         lines = [fill_template(line, values) for line in lines]
         text = "\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0]
         paragraphs.append(f"<instructions>\n{text}\n</instructions>" if in_tags else text)
-    paragraphs += [members or "", " ".join(facts)]
+    paragraphs += [*tool_instructions, members or "", " ".join(facts)]
     if expected_output:
         paragraphs.append(f"The answer that is expected: {expected_output.strip()}")
     paragraphs.append(additional_context or "")

@@ -131,6 +131,7 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
             role=self.role,
             instructions=instructions,
             in_tags=self.use_instruction_tags,
+            tool_instructions=context.tool_instructions,
             members=self._members_prompt(context),
             facts=self.facts(self.name) if has_facts else (),
             expected_output=self.expected_output,

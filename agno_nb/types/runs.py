@@ -184,6 +184,21 @@ class RunOutput:
         return total
 
     @property
+    def forked_from_run_id(self) -> str | None:
+        """For a run that ``continue_run()`` started from another one: that run."""
+        return (self.metadata or {}).get("forked_from_run_id")
+
+    @property
+    def forked_from_message_index(self) -> int | None:
+        """Number of messages of that run which it started from."""
+        return (self.metadata or {}).get("forked_from_message_index")
+
+    @property
+    def regenerated_from(self) -> str | None:
+        """For a run that answers another one again with ``continue_run(regenerate=True)``: that run."""
+        return (self.metadata or {}).get("regenerated_from")
+
+    @property
     def is_paused(self) -> bool:
         return self.status is RunStatus.PAUSED
 

@@ -129,6 +129,12 @@ def test_instructions_of_toolkits_and_tools_are_found() -> None:
     ]
 
 
+def test_instructions_of_tools_are_sent() -> None:
+    model = ScriptedModel(["ok"])
+    Agent(model, instructions="Be kind.", tools=[Shop(instructions="In euros.", add_instructions=True)]).run("x")
+    assert model.requests[0].messages[0].content == "Be kind.\n\nIn euros."
+
+
 def test_results_are_cached_for_equal_arguments(tmp_path: Path) -> None:
     calls: list[str] = []
 
