@@ -31,7 +31,7 @@ def delegation_tool(*member_ids: str) -> Tool:
             member_id: ID of the member.
             task: The task, with everything that the member needs to know.
         """
-        run = await agent.run_member(agent.member(member_id, run_context), task, run_context)
+        run = await agent.run_member(agent.find_member(member_id, run_context), task, run_context)
         return str(run.get_content_as_string())
 
     delegate_task_to_member.__annotations__["member_id"] = Literal[member_ids]

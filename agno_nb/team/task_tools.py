@@ -147,7 +147,7 @@ def _execute_task_tool(member_ids: tuple[str, ...]) -> Tool:
             task_id: ID of the task.
             member_id: ID of the member.
         """
-        member = agent.member(member_id, run_context)
+        member = agent.find_member(member_id, run_context)
         with edit_tasks(run_context) as tasks:
             task = _executable_task(tasks, task_id)
             tasks.update_task(task_id, status=TaskStatus.in_progress, assignee=member_id)
@@ -172,7 +172,7 @@ async def execute_tasks_parallel(task_ids: list[str], agent: Any, run_context: A
         for task in [_executable_task(tasks, each) for each in dict.fromkeys(task_ids)]:
             if task.assignee is None:
                 raise InvalidInputError(f"task {task.id!r} was created for no member; use execute_task for it")
-            chosen.append((agent.member(task.assignee, run_context), task))
+            chosen.append((agent.find_member(task.assignee, run_context), task))
         for _, task in chosen:
             tasks.update_task(task.id, status=TaskStatus.in_progress)
     outcomes = await _execute(agent, chosen, run_context)

@@ -143,7 +143,7 @@ class Team(Agent):
             options["output_schema"] = context.options.get("output_schema") or self.output_schema
         return await member.arun("\n\n".join(part for part in parts if part), **options)
 
-    def member(self, member_id: str, context: RunContext) -> Agent:
+    def find_member(self, member_id: str, context: RunContext) -> Agent:
         """Return a member of a run by its ID."""
         by_id: dict[str, Agent] = {member.component_id: member for member in context.members}
         if member_id not in by_id:
