@@ -122,8 +122,8 @@ async def regenerate_turn(runnable: Runnable, run_id: str | None, options: Regen
     if last is not None and len(passed) > 1:
         around = [replace(each, message_id=new_id()) for each in passed]
         turn_options = cast("RunOptions", turn_options | {"messages": (around[:last], around[last + 1 :])})
-    messages = partial_messages(run) if options.get("from_partial") else []
-    return await execute(runnable, run.input, turn_options, emit_to, partial_messages=messages)
+    partial = partial_messages(run) if options.get("from_partial") else []
+    return await execute(runnable, run.input, turn_options, emit_to, partial_messages=partial)
 
 
 async def branch(runnable: Runnable, run_id: str, text: str, options: RunOptions, emit_to: Emit) -> RunOutput:
