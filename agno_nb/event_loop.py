@@ -19,7 +19,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast
 
 from agno_nb.errors import InvalidInputError, RunError
@@ -165,8 +165,8 @@ class Job(Generic[T]):
         """Await the end from any loop. Cancelling the awaiting task cancels the coroutine and waits for its cleanup."""
         wrapped = asyncio.wrap_future(self.outcome)
         try:
-            while not wrapped.done():
-                await asyncio.wait({wrapped}, timeout=_POLL_S)
+            with _woken_up():
+                await asyncio.wait({wrapped})
         except asyncio.CancelledError:
             self.cancel()
             await asyncio.wait({wrapped}, timeout=_CLEANUP_S)
@@ -177,6 +177,39 @@ class Job(Generic[T]):
 
 
 _under_way: set[Job[Any]] = set()
+
+
+@contextmanager
+def _woken_up() -> Iterator[None]:
+    """Wake the running loop up from time to time; all that wait on it share one timer."""
+    loop = asyncio.get_running_loop()
+    if loop in _timers:
+        _timers[loop].num_waiting += 1
+    else:
+        _timers[loop] = _Timer(loop)
+    try:
+        yield
+    finally:
+        timer = _timers[loop]
+        timer.num_waiting -= 1
+        if not timer.num_waiting:
+            timer.handle.cancel()
+            del _timers[loop]
+
+
+class _Timer:
+    """The wake-ups of a loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.num_waiting = 1
+        self._loop = loop
+        self._set()
+
+    def _set(self) -> None:
+        self.handle = self._loop.call_later(_POLL_S, self._set)
+
+
+_timers: dict[asyncio.AbstractEventLoop, _Timer] = {}
 
 
 def refuse_on_loop(method: str, instead: str) -> None:
@@ -272,8 +305,9 @@ def is_closing(error: BaseException) -> bool:
 
 
 def loop_is_idle() -> bool:
-    """Whether the running loop has no task other than the current one."""
-    return len(asyncio.all_tasks()) == 1
+    """Whether the running loop, which is the background loop, has no task other than the current one."""
+    # The number of jobs comes first, because asyncio looks through the tasks of all loops.
+    return len(_under_way) <= 1 and len(asyncio.all_tasks()) == 1
 
 
 async def run_together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> tuple[list[T], list[BaseException]]:
@@ -436,8 +470,8 @@ async def _next(events: asyncio.Queue[E]) -> E:
         return events.get_nowait()
     getter = asyncio.ensure_future(events.get())
     try:
-        while not getter.done():
-            await asyncio.wait({getter}, timeout=_POLL_S)
+        with _woken_up():
+            await asyncio.wait({getter})
     finally:
         getter.cancel()
     return getter.result()

@@ -129,19 +129,6 @@ def pprint_run_response(
         display.finish(None)
 
 
-async def apprint_run_response(
-    run_response: RunOutput | AsyncIterable[RunOutputEvent], markdown: bool = False, **options: Any
-) -> None:
-    """Async version of :func:`pprint_run_response`, for the result of ``await arun(...)`` or a stream of it."""
-    if isinstance(run_response, RunOutput):
-        pprint_run_response(run_response, markdown, **options)
-        return
-    display = choose_display(None, live=True, markdown=markdown)
-    async for event in run_response:
-        display.feed(event)
-    display.finish(None)
-
-
 def ask_user(user: str, emoji: str, exit_on: Collection[str]) -> str | None:
     """Read the next message from standard input. Return None at its end, or if the message is one of `exit_on`."""
     from rich.emoji import Emoji
@@ -156,6 +143,19 @@ def ask_user(user: str, emoji: str, exit_on: Collection[str]) -> str | None:
             return None
         if message:
             return message
+
+
+async def apprint_run_response(
+    run_response: RunOutput | AsyncIterable[RunOutputEvent], markdown: bool = False, **options: Any
+) -> None:
+    """Async version of :func:`pprint_run_response`, for the result of ``await arun(...)`` or a stream of it."""
+    if isinstance(run_response, RunOutput):
+        pprint_run_response(run_response, markdown, **options)
+        return
+    display = choose_display(None, live=True, markdown=markdown)
+    async for event in run_response:
+        display.feed(event)
+    display.finish(None)
 
 
 class _TerminalAnswer:

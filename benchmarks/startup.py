@@ -1,6 +1,6 @@
 """CPU time of ``%load_ext agno_nb`` and of the first cells, against ``import duckdb``, in interleaved fresh processes.
 
-``python -m benchmarks.startup``. IPython is imported before the measurement, and the store is a new file.
+``python -m benchmarks.startup``. What a kernel imports itself is imported before. The store is a new file.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rich.table import Table
 
 START = """
 import contextlib, io, json, time
+import ipykernel.kernelapp
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
 times = {}

@@ -1,10 +1,11 @@
 """Soak test of a store: writers that are killed and stopped, and a log of acknowledged writes outside the store.
 
-    PYTHONPATH=contract python -m tests.soak --minutes 10 [--store sqlite]
+    PYTHONPATH=contract python -m tests.soak --minutes 10 [--store sqlite] [--disk FOLDER]
 
 Four processes write turns to one file, several at once. Some are killed (``kill -9``) at random and replaced, and the
-process that holds the lock is stopped for a moment and continued. At the end every acknowledged turn must be in the
-store, once and whole. The exit code is 1 if anything is wrong.
+process that holds the lock is stopped for a moment and continued. With ``--disk``, the store is in a folder on a small
+file system of its own, which is filled up for a moment now and then; its writers end with the store's error. At the end
+every acknowledged turn must be in the store, once and whole. The exit code is 1 if anything is wrong.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pathlib import Path
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.group_commit import StoreCall
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.errors import SessionBusyError
+from agno_nb.errors import SessionBusyError, StoreError
 from agno_nb.types import RunOutput, RunStatus
 from agno_nb_store_contract.concurrency import ending, opening
 from agno_nb_store_contract.conversation import answering, calling
@@ -37,11 +38,22 @@ SESSIONS = 3
 """Each shared by all writers, so that they also take turns in one session."""
 WRITERS = 4
 LONGEST_STOP_S = 1.5
+DISK_FULL = 28
+"""Exit code of a writer that found the disk full."""
 
 
 def write(kind: str, path: Path, log: Path, name: str) -> None:
     """Write turns until the process is ended; note each in a log of its own as soon as it is acknowledged."""
-    store = KINDS[kind](path, lock_timeout_s=60.0)
+    try:
+        write_turns(KINDS[kind](path, lock_timeout_s=60.0), log, name)
+    except StoreError as error:
+        if "the disk has space" not in str(error):
+            raise
+        # Without closing the store: the end of a process without a disk is a crash.
+        os._exit(DISK_FULL)
+
+
+def write_turns(store: DuckDb | SqliteDb, log: Path, name: str) -> None:
     chance = random.Random(name)
     with log.open("a", encoding="utf-8") as acknowledged:
         for number in range(sys.maxsize):
@@ -83,6 +95,8 @@ class Soak:
 
     kind: str
     folder: Path
+    disk: Path | None
+    """The folder of the store, if that is on a file system of its own."""
     chance: random.Random
     writers: dict[subprocess.Popen[bytes], Path] = field(default_factory=dict)
     """Each with its log."""
@@ -90,7 +104,7 @@ class Soak:
 
     @property
     def path(self) -> Path:
-        return self.folder / f"store.{self.kind}"
+        return (self.disk or self.folder) / f"store.{self.kind}"
 
     def start(self) -> None:
         name = f"w{self.counts['writers']}"
@@ -111,13 +125,16 @@ class Soak:
             time.sleep(self.chance.uniform(0.1, 2.0))
             # Not one that is still starting, or on a busy machine no writer would come to write.
             begun = [writer for writer, log in self.writers.items() if log.exists() and log.stat().st_size > 0]
-            if begun and self.chance.random() < 0.5:
+            if self.disk is not None and self.chance.random() < 0.3:
+                self.fill(self.disk / "ballast")
+            elif begun and self.chance.random() < 0.5:
                 self.kill(self.chance.choice(begun))
             else:
                 self.stop(self.holder())
             for writer in [writer for writer in self.writers if writer.poll() is not None]:
                 del self.writers[writer]
-                self.counts["failed"] += writer.returncode != -signal.SIGKILL
+                self.counts["failed"] += writer.returncode not in (-signal.SIGKILL, DISK_FULL)
+                self.counts["found the disk full"] += writer.returncode == DISK_FULL
                 self.start()
         for writer in self.writers:
             writer.kill()
@@ -133,6 +150,17 @@ class Soak:
         time.sleep(self.chance.uniform(0.05, LONGEST_STOP_S))
         writer.send_signal(signal.SIGCONT)
         self.counts["stops"] += 1
+
+    def fill(self, ballast: Path) -> None:
+        """Leave no space on the disk for a moment."""
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            for size in (1 << 20, 1 << 10, 1):
+                with suppress(OSError):
+                    while True:
+                        file.write(bytes(size))
+        time.sleep(self.chance.uniform(0.05, LONGEST_STOP_S))
+        ballast.unlink()
+        self.counts["full disks"] += 1
 
     def holder(self) -> subprocess.Popen[bytes]:
         """Return the process that has the lock, as far as its file tells."""
@@ -179,10 +207,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--store", choices=KINDS, default="duckdb")
+    parser.add_argument("--disk", type=Path, default=None, help="a folder on a small file system of its own")
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="agno_nb-soak-") as folder:
-        soak = Soak(options.store, Path(folder), random.Random(options.seed))
+        soak = Soak(options.store, Path(folder), options.disk, random.Random(options.seed))
         soak.run(options.minutes * 60)
         problems = soak.problems()
         counts = [f"{count} {name}" for name, count in soak.counts.items()]

@@ -163,7 +163,7 @@ def stored_in(db: Db) -> dict[str, list[tuple[Any, ...]]]:
     assert isinstance(db, SqlDb)
     with db._transaction(write=False) as connection:
         stored = {table: connection.execute(f"SELECT * FROM {table}") for table in schema.tables()}
-        if not isinstance(db, SqliteDb):
+        if not isinstance(db, SqliteDb | InMemoryDb):
             stored["views"] = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal ORDER BY sql")
     return stored
 

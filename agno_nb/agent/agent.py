@@ -32,8 +32,15 @@ from agno_nb.run.continue_run import (
 )
 from agno_nb.run.output_schema import OutputSchema
 from agno_nb.tools import Tool, Toolkit, resolve_tools
-from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools, update_session_state
+from agno_nb.tools.history import (
+    PREVIEW_RUNS,
+    get_chat_history,
+    get_tool_call_history,
+    session_search_tools,
+    update_session_state,
+)
 from agno_nb.tools.parameters import InvalidArguments
+from agno_nb.tools.toolkit import tool_instructions
 from agno_nb.types import (
     Budget,
     JsonDict,
@@ -100,6 +107,8 @@ class Agent(RunMessages, Configuration):
     """Let the model read the user's other sessions with `search_past_sessions` and `read_past_session`."""
     num_past_sessions_to_search: int = 20
     """Number of latest other sessions that the model can read."""
+    num_past_session_runs_in_search: int = PREVIEW_RUNS
+    """Number of first runs of each session that `search_past_sessions` shows."""
     output_schema: type[BaseModel] | JsonDict | None = None
     """Schema of the answer: a pydantic model, a JSON schema, or the ``{"type": "json_schema", ...}`` of an OpenAI
     request. `content` is then an object of that schema."""
@@ -139,7 +148,8 @@ class Agent(RunMessages, Configuration):
         """Raise an InvalidInputError if a setting is invalid."""
         super().validate_settings()
         self.check_prompt_settings()
-        limits = ("tool_call_limit", "max_tool_calls_from_history", "num_history_runs", "num_history_messages")
+        limits = ["tool_call_limit", "max_tool_calls_from_history", "num_history_runs", "num_history_messages"]
+        limits += ["num_past_session_runs_in_search"]
         for name in limits:
             whole_number(name, getattr(self, name), least=0)
         whole_number("request_limit", self.request_limit, least=1)
@@ -199,6 +209,8 @@ class Agent(RunMessages, Configuration):
         tools: Any = self.tools or ()
         if callable(tools):
             tools = await call_setting("tools", tools, self, context) or ()
+        if tools:
+            context.tool_instructions = tool_instructions(tools)
         executor = self._tool_executor(context, caller, tools)
         if caller.model.notice is not None and context.takes_notice():
             notice = f"{caller.model.notice} {self._how_to_change_model()}"
@@ -328,7 +340,7 @@ class Agent(RunMessages, Configuration):
         if self.read_tool_call_history:
             tools.append(get_tool_call_history)
         if self.search_past_sessions:
-            tools += session_search_tools(self.num_past_sessions_to_search)
+            tools += session_search_tools(self.num_past_sessions_to_search, self.num_past_session_runs_in_search)
         if self.enable_agentic_state:
             tools.append(update_session_state)
         return tools

@@ -71,4 +71,4 @@ def _is_json(value: Any) -> bool:
         return all(isinstance(name, str) and _is_json(part) for name, part in as_dict(value).items())
     if isinstance(value, list | tuple):
         return all(map(_is_json, value))
-    return value is None or type(value) in (str, int, float, bool)
+    return value is None or isinstance(value, str) or type(value) in (int, float, bool)

@@ -29,6 +29,7 @@ from agno_nb.types import (
     to_plain_text,
 )
 
+_NO_MEMORIES = "Nothing is known of the user from other conversations yet."
 _MEMORIES_PREFACE = "What is known of the user from other conversations. What they say in this one counts more."
 _SUMMARY_PREFACE = "A summary of what was said before in this conversation. The messages that you see count more."
 
@@ -39,12 +40,13 @@ def build_system_prompt(
     role: str | None = None,
     instructions: str | Sequence[str] | None = None,
     in_tags: bool = False,
+    tool_instructions: Sequence[str] = (),
     members: str | None = None,
     facts: Sequence[str] = (),
     expected_output: str | None = None,
     additional_context: str | None = None,
     values: Mapping[str, Any] = MappingProxyType({}),
-    memories: Sequence[UserMemory] = (),
+    memories: Sequence[UserMemory] | None = None,
     summary: SessionSummary | None = None,
     session_state: JsonDict | None = None,
     dependencies: JsonDict | None = None,
@@ -52,16 +54,18 @@ def build_system_prompt(
     """Return the parts of the system message, each with its source; :func:`join_parts` joins them.
 
     ``{name}`` in `description`, `role` and `instructions`, which are texts of the agent's author, is replaced with the
-    value of that name in `values`. Everything else is included without replacements.
+    value of that name in `values`. Everything else is included without replacements. `memories` are None if the agent
+    has none, and empty if nothing is known of the user yet.
     """
-    paragraphs = [fill_template(description or "", values), fill_template(f"Your role: {role}" if role else "", values)]
-    lines = [
-        fill_template(line, values)
-        for line in ([instructions] if isinstance(instructions, str) else instructions or ())
-    ]
-    text = "\n".join(f"- {line}" for line in lines) if len(lines) > 1 else "".join(lines)
-    paragraphs.append(f"<instructions>\n{text}\n</instructions>" if in_tags and text else text)
-    paragraphs += [members or "", " ".join(facts)]
+    paragraphs = [fill_template(description, values)] if description else []
+    if role:
+        paragraphs.append(fill_template(f"Your role: {role}", values))
+    if instructions:
+        lines = [instructions] if isinstance(instructions, str) else instructions
+        lines = [fill_template(line, values) for line in lines]
+        text = "\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0]
+        paragraphs.append(f"<instructions>\n{text}\n</instructions>" if in_tags else text)
+    paragraphs += [*tool_instructions, members or "", " ".join(facts)]
     if expected_output:
         paragraphs.append(f"The answer that is expected: {expected_output.strip()}")
     paragraphs.append(additional_context or "")
@@ -69,6 +73,8 @@ def build_system_prompt(
     if memories:
         memory_lines = "\n".join(f"- {' '.join(memory.memory.split())}" for memory in memories)
         parts.append(("memories", f"{_MEMORIES_PREFACE}\n<user_memories>\n{memory_lines}\n</user_memories>"))
+    elif memories is not None:
+        parts.append(("memories", _NO_MEMORIES))
     if summary is not None:
         parts.append(("summary", f"{_SUMMARY_PREFACE}\n<session_summary>\n{summary.summary}\n</session_summary>"))
     for source, tag, value in (

@@ -67,7 +67,7 @@ class RunLoop:
                 run.content = "\n\n".join([*results, run.content] if run.content else results)
                 return
             try:
-                run.content, run.content_type = self.schema.parse(run.content), self.schema.name
+                run.content, run.content_type = self.schema.parse(run.content), self.schema.content_type
                 if placeholder := (answer.provider_data or {}).get("placeholder"):
                     run.metadata = {**(run.metadata or {}), "placeholder": placeholder}
                 return

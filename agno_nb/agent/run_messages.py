@@ -96,7 +96,16 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
         if not self.resolve_in_context:
             return {}
         metadata, state = context.metadata or {}, context.session_state
-        return {**metadata, **context.dependencies, **state, "user_id": context.user_id}
+        run = context.run
+        return {
+            "current_user_id": run.user_id,
+            "current_session_id": run.session_id,
+            "current_run_id": run.run_id,
+            **metadata,
+            **context.dependencies,
+            **state,
+            "user_id": run.user_id,
+        }
 
     async def _system_parts(self, context: RunContext) -> list[tuple[str, str]]:
         """Return the parts of the system message, each with its source."""
@@ -122,12 +131,13 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
             role=self.role,
             instructions=instructions,
             in_tags=self.use_instruction_tags,
+            tool_instructions=context.tool_instructions,
             members=self._members_prompt(context),
             facts=self.facts(self.name) if has_facts else (),
             expected_output=self.expected_output,
             additional_context=self.additional_context,
             values=self._values(context),
-            memories=context.opened.memories,
+            memories=context.opened.memories if context.query.memories else None,
             summary=context.opened.summary,
             dependencies=context.dependencies if sends_dependencies and context.dependencies else None,
             session_state=context.session_state if sends_state or self.enable_agentic_state else None,

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from agno_nb.db.base import Db
+from agno_nb.db.base import Db, as_sync
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.event_loop import run_awaiting, run_blocking
-from agno_nb.memory.manager import MemoryManager, MemoryWriter, load_memories
+from agno_nb.memory.manager import MemoryManager
 from agno_nb.memory.v2 import Memory
+from agno_nb.memory.writer import MemoryWriter, load_memories
 from agno_nb.models.base import Model
 from agno_nb.redact import warn
 from agno_nb.run.background_tasks import BackgroundTask, QueueKey, run_in_order, wait_for
@@ -67,8 +68,8 @@ class SummariesAndMemories(Runnable, ABC):
             raise InvalidInputError(
                 "session_summary_prompt and session_summary_manager are both set; pass the prompt to the manager"
             )
-        own, db = self.current_db, self.memory_manager.db if self.memory_manager is not None else None
-        if db is not None and (own is None or own.identity != db.identity):
+        own, db = self.current_db, as_sync(self.memory_manager.db) if self.memory_manager is not None else None
+        if db is not None and (own is None or own.memory_store.identity != db.memory_store.identity):
             raise InvalidInputError(
                 f"memory_manager stores memories in {db!r}, but the store of {self!r} is {own!r}; "
                 "leave out db= of the manager, or use the same store for both"
@@ -129,8 +130,10 @@ class SummariesAndMemories(Runnable, ABC):
                 missing = "user; pass user_id=... to the run or the agent" if db else "store; pass db=... to the agent"
                 warn(f"{self!r} stores no memories because it has no {missing}")
             return None
+        manager = self.memory_manager or MemoryManager()
+        manager.attach(db)
         return MemoryWriter(
-            self.memory_manager or MemoryManager(),
+            manager,
             db,
             user_id,
             model=self.resolved_model,

@@ -11,6 +11,7 @@ This file is long because a contract is read as a whole.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, Ty
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.frame_reader import FrameReader
 from agno_nb.db.group_commit import Outcome, StoreCall
+from agno_nb.db.statements import page_of
 from agno_nb.types import (
     JsonDict,
     Message,
@@ -96,10 +98,17 @@ class CellTurn:
 class Db(FrameReader):
     """A store of sessions, runs, messages and tool calls."""
 
+    _id: str | None = None
+
     @property
     @abstractmethod
     def identity(self) -> str:
         """Name of the store, the same for all objects of one store, without secrets."""
+
+    @property
+    def id(self) -> str:
+        """Identity of the store for programs written for agno: its `id=`, or one derived from `identity`."""
+        return self._id or str(uuid.uuid5(uuid.NAMESPACE_URL, self.identity))
 
     @property
     def memory_store(self) -> Db:
@@ -389,6 +398,24 @@ class Db(FrameReader):
         """
 
     @abstractmethod
+    def upsert_session(self, session: Session) -> Session:
+        """Store the owner, name, state and metadata of a session, which is created if it doesn't exist; return it.
+
+        Its runs are not stored. If the stored session has no owner yet, `session` may name one.
+
+        Raises
+        ------
+        SessionOwnershipError
+            The stored session belongs to another user. Nothing was stored.
+        InvalidInputError
+            The state is not a dict, or has a value or key that JSON cannot represent. Nothing was changed.
+        """
+
+    def upsert_sessions(self, sessions: Iterable[Session]) -> list[Session]:
+        """Store several sessions, each as by :meth:`upsert_session`."""
+        return [self.upsert_session(session) for session in sessions]
+
+    @abstractmethod
     def rename_session(
         self,
         session_id: str,
@@ -560,6 +587,47 @@ class Db(FrameReader):
             Part of the text. Case is ignored.
         """
 
+    def upsert_memories(self, memories: Iterable[UserMemory]) -> list[UserMemory]:
+        """Store several memories, each as by :meth:`upsert_user_memory`."""
+        return [self.upsert_user_memory(memory) for memory in memories]
+
+    def get_user_memory(self, memory_id: str, user_id: str | None = None) -> UserMemory | None:
+        """Return a memory by its ID, or None."""
+        return next((each for each in self.get_user_memories(user_id) if each.memory_id == memory_id), None)
+
+    def get_all_memory_topics(self, user_id: str | None = None) -> list[str]:
+        """Return the topics of the memories of a user, or with None, of all users, in alphabetical order."""
+        return sorted({topic for memory in self.get_user_memories(user_id) for topic in memory.topics})
+
+    def get_user_memory_stats(
+        self, limit: int | None = None, page: int | None = None, user_id: str | None = None
+    ) -> tuple[list[JsonDict], int]:
+        """Return `user_id`, `total_memories` and `last_memory_updated_at` of each user, and the number of users.
+
+        The user whose memories changed last comes first.
+
+        Parameters
+        ----------
+        limit, page : int, optional
+            Number of users per page, and page number, starting at 1.
+        user_id : str, optional
+            Only this user.
+        """
+        start, stop = page_of(limit, page)
+        of_users: dict[str | None, list[UserMemory]] = {}
+        for memory in self.get_user_memories(user_id):
+            of_users.setdefault(memory.user_id, []).append(memory)
+        stats: list[JsonDict] = [
+            {
+                "user_id": user,
+                "total_memories": len(memories),
+                "last_memory_updated_at": max(memory.updated_at for memory in memories),
+            }
+            for user, memories in of_users.items()
+        ]
+        stats.sort(key=lambda each: each["last_memory_updated_at"], reverse=True)
+        return stats[start:stop], len(stats)
+
     @abstractmethod
     def update_user_memory(self, memory: UserMemory, *, expected_updated_at: float) -> UserMemory | None:
         """Store a changed memory and return it, or None if it has been deleted or changed since it was read.
@@ -581,6 +649,11 @@ class Db(FrameReader):
         expected_updated_at : float, optional
             Delete the memory only if it still has this `updated_at`.
         """
+
+    def delete_user_memories(self, memory_ids: Iterable[str], user_id: str | None = None) -> None:
+        """Delete several memories. Memories of other users are skipped."""
+        for memory_id in memory_ids:
+            self.delete_user_memory(memory_id, user_id)
 
     @abstractmethod
     def clear_memories(self, user_id: str | None = None) -> None:
@@ -698,9 +771,16 @@ class AsyncDb:
     def __init__(self, sync: Db) -> None:
         self.sync = sync
 
+    @property
+    def id(self) -> str:
+        """Identity of the store."""
+        return self.sync.id
+
     check_owner = _awaited(Db.check_owner)
     get_session = _awaited(Db.get_session)
     get_sessions = _awaited(Db.get_sessions)
+    upsert_session = _awaited(Db.upsert_session)
+    upsert_sessions = _awaited(Db.upsert_sessions)
     rename_session = _awaited(Db.rename_session)
     update_session_state = _awaited(Db.update_session_state)
     fork_session = _awaited(Db.fork_session)
@@ -717,7 +797,12 @@ class AsyncDb:
     get_summary = _awaited(Db.get_summary)
     get_summary_after = _awaited(Db.get_summary_after)
     get_user_memories = _awaited(Db.get_user_memories)
+    get_user_memory = _awaited(Db.get_user_memory)
+    get_all_memory_topics = _awaited(Db.get_all_memory_topics)
+    get_user_memory_stats = _awaited(Db.get_user_memory_stats)
     upsert_user_memory = _awaited(Db.upsert_user_memory)
+    upsert_memories = _awaited(Db.upsert_memories)
+    delete_user_memories = _awaited(Db.delete_user_memories)
     update_user_memory = _awaited(Db.update_user_memory)
     delete_user_memory = _awaited(Db.delete_user_memory)
     clear_memories = _awaited(Db.clear_memories)

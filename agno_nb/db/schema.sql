@@ -76,7 +76,7 @@ CREATE TABLE raw_runs (
     input TEXT NOT NULL,
     -- Answer: text, or JSON if content_type is not "str".
     content TEXT,
-    -- Type of the answer: "str", or the name of the output schema.
+    -- Type of the answer: "str", "dict", or the name of a pydantic model.
     content_type TEXT NOT NULL,
     -- Reasoning of the model before the answer.
     reasoning_content TEXT,

@@ -138,6 +138,24 @@ def get_sessions(
     return [tables.session_from_row(row, connection.store) for row in rows]
 
 
+def upsert_session(connection: Transaction, session: Session) -> Session:
+    check_ids("session_id", session_id=session.session_id, user_id=session.user_id)
+    check_json_object(session.session_state, "session_state")
+    stored = get_session(connection, session.session_id)
+    if stored is not None:
+        require_owner(session.session_id, stored.user_id, session.user_id)
+        store_state(connection, session.session_id, session.session_state, None, gone=None)
+        changes = {"session_name": session.session_name, "metadata": session.metadata, "user_id": session.user_id}
+        key = {"session_id": session.session_id}
+        connection.update("raw_sessions", changes | {"updated_at": connection.now()}, key)
+    else:
+        row = tables.session_row(session, component_name=None, now=connection.now())
+        connection.insert("raw_sessions", [row])
+    found = get_session(connection, session.session_id)
+    assert found is not None
+    return found
+
+
 def rename_session(
     connection: Transaction,
     session_id: str,

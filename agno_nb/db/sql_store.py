@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import time
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date
@@ -27,7 +26,7 @@ from agno_nb.db.group_commit import Group, Outcome, StoreCall, commit_together, 
 from agno_nb.db.process_id import is_dead
 from agno_nb.db.pushdown import ColumnFilter, Pushdown
 from agno_nb.db.session_cache import CacheUpdate, SessionCache
-from agno_nb.db.statements import Connection, Transaction, marks
+from agno_nb.db.statements import Transaction, marks
 from agno_nb.db.table_names import TableNames
 from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.types import JsonDict, Message, RunOutput, Session
@@ -40,11 +39,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _USER_METHODS = (
-    *("get_session", "get_sessions", "rename_session", "update_session_state", "fork_session", "delete_session"),
+    *(
+        "get_session",
+        "get_sessions",
+        "upsert_session",
+        "rename_session",
+        "update_session_state",
+        "fork_session",
+        "delete_session",
+    ),
     *("delete_sessions", "get_runs", "get_run", "get_child_runs", "get_messages", "get_session_metrics", "get_usage"),
     *("get_summary", "get_user_memories", "upsert_user_memory", "update_user_memory", "delete_user_memory"),
     *("clear_memories", "purge_sessions", "backup", "snapshot", "export_session", "import_session", "export_parquet"),
-    "import_parquet",
+    *("import_parquet", "upsert_sessions", "get_user_memory", "get_all_memory_topics", "get_user_memory_stats"),
+    *("upsert_memories", "delete_user_memories"),
 )
 """Methods that users call, unlike those that store a run."""
 
@@ -100,11 +108,6 @@ class SqlDb(Db):
         self._cache = SessionCache()
 
     @property
-    def id(self) -> str:
-        """Identity of the store: the one that was set, or one derived from its address."""
-        return self._id or str(uuid.uuid5(uuid.NAMESPACE_URL, self.identity))
-
-    @property
     def memory_store(self) -> SqlDb:
         return self._memory_store or self
 
@@ -117,22 +120,30 @@ class SqlDb(Db):
     def _transaction(self, *, write: bool, exclusive: bool = False) -> Iterator[Transaction]:
         driver = self._driver
         if (group := current.group) is not None and group.driver is driver:
-            transaction = self._begin(lambda: group)
+            transaction = Transaction(
+                lambda: group,
+                store=self,
+                memory_store=self._memory_store,
+                cache=self._cache,
+                row_lock=driver.row_lock,
+            )
             transaction.on_commit, transaction.on_rollback = group.on_commit, group.on_rollback
             transaction.missing_sessions = group.missing_sessions
             yield transaction
             return
         with ExitStack() as stack:
             opened = driver.exclusive_transaction() if exclusive else driver.transaction(write=write)
-            transaction = self._begin(functools.partial(stack.enter_context, opened))
+            transaction = Transaction(
+                functools.partial(stack.enter_context, opened),
+                store=self,
+                memory_store=self._memory_store,
+                cache=self._cache,
+                row_lock=driver.row_lock,
+            )
             yield transaction
         if transaction.on_commit:
             update = CacheUpdate(self._cache, transaction.data_version, transaction.next_data_version)
             update.run(transaction.on_commit)
-
-    def _begin(self, connect: Callable[[], Connection]) -> Transaction:
-        row_lock = self._driver.row_lock
-        return Transaction(connect, store=self, memory_store=self._memory_store, cache=self._cache, row_lock=row_lock)
 
     @property
     def is_uncontended(self) -> bool:
@@ -203,6 +214,7 @@ class SqlDb(Db):
     get_session = _in_transaction(sessions.get_session)
     get_sessions = _in_transaction(sessions.get_sessions)
     get_session_metrics = _in_transaction(sessions.get_session_metrics)
+    upsert_session = _in_transaction(sessions.upsert_session, write=True, exclusive=True)
     rename_session = _in_transaction(sessions.rename_session, write=True)
     update_session_state = _in_transaction(sessions.update_session_state, write=True)
     fork_session = _in_transaction(sessions.fork_session, write=True, exclusive=True)

@@ -195,7 +195,7 @@ class SqliteConnections:
         _leave_moved_files(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         check_file_locks(path)
-        connection = _connect(path, timeout_s=self._timeout_s)
+        connection = connect(path.as_uri(), timeout_s=self._timeout_s)
         try:
             # Commits survive a power failure.
             connection.execute("PRAGMA synchronous = FULL")
@@ -316,25 +316,24 @@ def open_read_only(path: Path) -> Opened:
         if file.exists() and not os.access(file, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
     if log.exists() and shared.exists():
-        connection = _connect(path, "?mode=ro&readonly_shm=1")
+        connection = connect(f"{path.as_uri()}?mode=ro&readonly_shm=1")
         return Opened(connection, path, file_id(path), is_read_only=True)
     if not log.exists():
         mark = _mark_of(path)
-        connection = _connect(path, "?mode=ro&immutable=1")
+        connection = connect(f"{path.as_uri()}?mode=ro&immutable=1")
         return Opened(connection, path, file_id(path), is_read_only=True, mark=mark)
     # Its process was killed, or the file was copied together with its log.
     folder = tempfile.TemporaryDirectory(prefix="agno_nb-")
     mark = _mark_of(path)
     for file in (path, log):
         shutil.copy(file, folder.name)
-    connection = _connect(Path(folder.name) / path.name)
+    connection = connect((Path(folder.name) / path.name).as_uri())
     return Opened(connection, path, file_id(path), is_read_only=True, mark=mark, folder=folder)
 
 
-def _connect(path: Path, how: str = "", *, timeout_s: float = 5.0) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.as_uri()}{how}", uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False
-    )
+def connect(uri: str, *, timeout_s: float = 5.0) -> sqlite3.Connection:
+    """Open a connection that any thread may use, without transactions of its own."""
+    connection = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
     # SQLite's own function only converts ASCII letters.
     connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
     return connection

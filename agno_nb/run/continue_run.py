@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agno_nb.db.encoding import check_ids
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
 
 
-async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, options: ContinueCall) -> RunOutput:
-    """Return the run that ``runnable.continue_run()`` was called for, with its answers checked."""
+async def find_run(runnable: Runnable, run_output: RunOutput | None, options: ContinueCall) -> RunOutput:
+    """Return the run that ``runnable.continue_run()`` was called for, if it belongs to the user."""
     run_id, session_id, user_id = options.get("run_id"), options.get("session_id"), options.get("user_id")
     if (run_output is None) == (run_id is None):
         raise InvalidInputError(
@@ -50,9 +51,16 @@ async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, opti
             f"run {run.run_id!r} belongs to user {run.user_id!r} and cannot be continued {who}; "
             f"pass user_id={run.user_id!r}"
         )
-    _check_kind(runnable, run)
-    if run_output is not None and run.is_reloaded:
+    _check_component(runnable, run)
+    return run
+
+
+async def prepare_paused_run(runnable: Runnable, run: RunOutput, options: ContinueCall, *, is_read: bool) -> None:
+    """Check the answers to the requirements of a paused run. `is_read` says whether it was read from the store here."""
+    _check_continuable(runnable, run)
+    if not is_read and run.is_reloaded:
         await asyncio.to_thread(_add_nested_runs, runnable, run)
+    apply_answers(run, _answers_in_tools(run, options.get("updated_tools") or ()))
     apply_answers(run, options.get("requirements") or ())
     for requirement in run.requirements:
         requirement.check_answer()
@@ -62,7 +70,13 @@ async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, opti
             f"{_missing_fields(requirement)} in {requirement.subject}"
         )
     _check_answers(runnable, run)
-    return run
+
+
+def _answers_in_tools(run: RunOutput, tools: Iterable[ToolCall]) -> list[Requirement]:
+    """Return requirements with the answers that were set on copies of the run's tool calls."""
+    copies = {call.tool_call_id: call for call in tools}
+    own = [each for each in run.requirements if each.tool.tool_call_id in copies]
+    return [replace(each, tool=copies[each.tool.tool_call_id]) for each in own]
 
 
 def _missing_fields(requirement: Requirement) -> str:
@@ -150,7 +164,7 @@ def _add_nested_runs(runnable: Runnable, run: RunOutput) -> None:
             run.share_requirements(nested)
 
 
-def _check_kind(runnable: Runnable, run: RunOutput) -> None:
+def _check_continuable(runnable: Runnable, run: RunOutput) -> None:
     if run.status is RunStatus.RUNNING and run.run_id in runs_in_progress:
         # Continuing it would first wait for its end.
         raise RunNotContinuableError(f"run {run.run_id!r} is still running in process {os.getpid()}; stop it first")
@@ -158,6 +172,9 @@ def _check_kind(runnable: Runnable, run: RunOutput) -> None:
         raise RunNotContinuableError(
             f"cannot continue run {run.run_id!r}: it is {run.status}, not {' or '.join(sorted(runnable.continuable))}"
         )
+
+
+def _check_component(runnable: Runnable, run: RunOutput) -> None:
     if (run.kind, run.component_id) != (runnable.kind, runnable.component_id):
         raise RunNotContinuableError(
             f"run {run.run_id!r} belongs to {run.kind} {run.component_id!r}, not to {runnable.kind} "

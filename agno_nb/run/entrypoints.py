@@ -17,12 +17,13 @@ from agno_nb.errors import InvalidInputError, RunInterrupted, RunNotFoundError
 from agno_nb.event_loop import AsyncEventStream, EventStream, uncancellable
 from agno_nb.run import defaults
 from agno_nb.run.context import Emit, current_run, discard_event
-from agno_nb.run.continue_run import find_paused_run, is_waiting, repair_tool_pairs
+from agno_nb.run.continue_run import find_run, prepare_paused_run
 from agno_nb.run.execute import execute
 from agno_nb.run.inputs import input_messages
 from agno_nb.run.options import ContinueCall, RegenerateCall, RunOptions
 from agno_nb.run.recorder import store_unstored
-from agno_nb.types import INTERRUPTED_RESULT, Message, RunEvent, RunOutput, RunOutputEvent, RunStatus, new_id
+from agno_nb.run.rewind import is_rewound, partial_messages, rewind
+from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, new_id
 
 if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 RunStream = EventStream[RunOutputEvent, RunOutput]
 AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
 Work = Callable[..., Coroutine[Any, Any, RunOutput]]
-
-CONTINUE_PROMPT = "You were interrupted. Go on exactly where you stopped, and do not repeat what you have said."
 
 
 @overload
@@ -96,8 +95,12 @@ def _only_content(emit: Emit) -> Emit:
 async def continue_paused_run(
     runnable: Runnable, run_output: RunOutput | None, options: ContinueCall, emit_to: Emit
 ) -> RunOutput:
-    """Find a paused run, check its answers, and execute it; see :meth:`Runnable.continue_run`."""
-    run = await find_paused_run(runnable, run_output, options)
+    """Find a run and continue it; see :meth:`Runnable.continue_run`."""
+    run = await find_run(runnable, run_output, options)
+    if is_rewound(run, options):
+        start = rewind(run, options)
+        return await execute(runnable, start.text, start.options, emit_to, partial_messages=start.partial_messages)
+    await prepare_paused_run(runnable, run, options, is_read=run_output is None)
     return await execute(runnable, run.input, cast("RunOptions", options), emit_to, run)
 
 
@@ -119,8 +122,8 @@ async def regenerate_turn(runnable: Runnable, run_id: str | None, options: Regen
     if last is not None and len(passed) > 1:
         around = [replace(each, message_id=new_id()) for each in passed]
         turn_options = cast("RunOptions", turn_options | {"messages": (around[:last], around[last + 1 :])})
-    partial_messages = _partial_messages(run) if options.get("from_partial") else []
-    return await execute(runnable, run.input, turn_options, emit_to, partial_messages=partial_messages)
+    partial = partial_messages(run) if options.get("from_partial") else []
+    return await execute(runnable, run.input, turn_options, emit_to, partial_messages=partial)
 
 
 async def branch(runnable: Runnable, run_id: str, text: str, options: RunOptions, emit_to: Emit) -> RunOutput:
@@ -161,36 +164,3 @@ def _find_attempt(runnable: Runnable, run_id: str | None, session_id: str | None
     if run.run_index is None:
         raise InvalidInputError(f"run {run.run_id!r} is part of run {run.parent_run_id!r}; pass the ID of that run")
     return run
-
-
-def _partial_messages(run: RunOutput) -> list[Message]:
-    """Return copies of the messages of an interrupted run after the user's, with a prompt to continue if needed."""
-    if run.status is RunStatus.PAUSED:
-        raise InvalidInputError(f"run {run.run_id!r} is paused; resolve its requirements and call continue_run()")
-    if is_waiting(run):
-        raise InvalidInputError(
-            f"run {run.run_id!r} was interrupted after a person had answered for its calls; use continue_run(), which "
-            "asks again about calls that may have run"
-        )
-    if run.status is RunStatus.RUNNING and not run.interrupted:
-        raise InvalidInputError(f"run {run.run_id!r} appears to be still running; stop it first")
-    own_messages = [message for message in run.messages if message.role != "system" and not message.from_history]
-    own_messages = own_messages[len(input_messages(run)) :]
-    if run.status is RunStatus.COMPLETED or not own_messages:
-        why = "it was not interrupted" if run.status is RunStatus.COMPLETED else "it has no partial output"
-        raise InvalidInputError(
-            f"cannot continue run {run.run_id!r}: {why}; use regenerate() or '%agent retry' to run the turn again"
-        )
-    place = max(place for place, message in enumerate(own_messages) if message.role != "tool")
-    last = own_messages[place]
-    # The new run decides about the latest calls and requests approval for them if needed. Earlier calls are not
-    # repeated, because it is unknown how far they got.
-    is_open = last.finish_reason != "interrupted" and not all(call.is_finished for call in last.tool_calls)
-    closed, latest = (own_messages[:place], own_messages[place:]) if is_open else (own_messages, [])
-    for call in [call for message in closed for call in message.tool_calls if call.result is None]:
-        call.result, call.tool_call_error = INTERRUPTED_RESULT, True
-    # The tokens of these messages are counted in the interrupted run.
-    messages = [replace(each, message_id=new_id(), metrics=None) for each in [*repair_tool_pairs(closed), *latest]]
-    if messages[-1].role == "assistant" and not latest:
-        messages.append(Message(role="user", content=CONTINUE_PROMPT))
-    return messages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-from agno_nb.types import CellInfo, JsonDict, Media, Message, Requirement, Variable
+from agno_nb.types import CellInfo, JsonDict, Media, Message, Requirement, ToolCall, Variable
 
 
 def first_set(*values: Any) -> Any:
@@ -87,7 +87,14 @@ class ContinueCall(ContinueOptions, total=False):
     run_id: str | None
     session_id: str | None
     requirements: Sequence[Requirement] | None
+    updated_tools: Sequence[ToolCall] | None
     user_id: str | None
+    input: str | None
+    continue_from: int | str | None
+    fork: bool | None
+    regenerate: bool | None
+    replace_original: bool | None
+    additional_instructions: str | None
     stream_events: bool | None
     yield_run_output: bool | None
 

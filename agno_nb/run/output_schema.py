@@ -55,6 +55,11 @@ class OutputSchema:
             threading.Thread(target=import_jsonschema, name="agno_nb-jsonschema", daemon=True).start()
 
     @property
+    def content_type(self) -> str:
+        """The `content_type` of runs with such an answer: the name of the pydantic model, or "dict"."""
+        return self.name if self._model is not None else "dict"
+
+    @property
     def noun(self) -> str:
         """What an answer is that matches the schema, in words."""
         return "a JSON object" if self.json_schema == {"type": "object"} else f"a valid {self.name}"

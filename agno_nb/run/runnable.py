@@ -301,7 +301,11 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
     def continue_run(
         self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
     ) -> RunOutput | RunStream:
-        """Continue a paused run after its requirements are resolved.
+        """Continue a paused run after its requirements are resolved, or a run that has ended from any of its messages.
+
+        A run that has ended is not changed: a new attempt at its turn starts from its messages, up to `continue_from`,
+        with `input` as a new user message. The history has the new attempt, and the store has both. Without `input`,
+        the run is answered again.
 
         Parameters
         ----------
@@ -311,6 +315,21 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
             IDs of the run to read from the store, instead of `run_output`. Any process can continue it.
         requirements : sequence of Requirement, optional
             The answers, if they are not set in `run_output`.
+        updated_tools : sequence of ToolCall, optional
+            Copies of the run's `tools` with answers, instead of `requirements`.
+        input : str, optional
+            For a run that has ended: the user's next message.
+        continue_from : {"end", "last_user"} or int, default "end"
+            For a run that has ended: the part of its messages to keep: all, those up to the user's last one, or a
+            number of messages, without history. Results are never separated from their calls.
+        regenerate : bool, default False
+            Keep all but the answer, and answer again.
+        additional_instructions : str, optional
+            With `regenerate`: a user message before the new answer.
+        replace_original : bool, default True
+            With `regenerate`: if False, the new run is a turn of its own, and the history has both.
+        fork : bool, default False
+            The same for runs that are not regenerated.
         user_id : str, optional
             Owner of the run. Required to continue another user's run by its ID.
         stream, stream_events : bool, optional

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
 from agno_nb.db.base import AsyncDb, Db, as_sync
@@ -18,7 +18,17 @@ from agno_nb.run import defaults
 from agno_nb.run.defaults import NotebookDefaults
 from agno_nb.run.options import first_set
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
-from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session, whole_number
+from agno_nb.types import (
+    JsonDict,
+    Message,
+    Metrics,
+    Role,
+    RunOutput,
+    RunStatus,
+    Session,
+    latest_messages,
+    whole_number,
+)
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -100,10 +110,13 @@ class SessionMethods:
         """Output schemas by name."""
         return {}
 
-    def get_session(self, session_id: str | None = None, user_id: str | None = None) -> Session | None:
+    def get_session(
+        self, session_id: str | None = None, user_id: str | None = None, runs_limit: int | None = None
+    ) -> Session | None:
         """Return the session, or None if there is no session with that ID.
 
-        If `user_id` is passed, a session without an owner is not returned.
+        If `user_id` is passed, a session without an owner is not returned. With `runs_limit`, the session has only
+        that many of its latest turns.
 
         Raises
         ------
@@ -111,15 +124,33 @@ class SessionMethods:
             The session belongs to another user.
         """
         session = self.store.get_session(self._checked_id(session_id, user_id), user_id=user_id)
-        return None if session is None else self._found(session, session_id, user_id)
+        if session is None:
+            return None
+        session.runs_limit = whole_number("runs_limit", runs_limit, least=0)
+        return self._found(session, session_id, user_id)
+
+    def save_session(self, session: Session, *, user_id: str | None = None) -> Session:
+        """Store the name, state and metadata of a session, and return it.
+
+        Raises
+        ------
+        SessionOwnershipError
+            The session belongs to another user. Nothing was stored.
+        """
+        self.store.check_owner(self._user(user_id), session_id=session.session_id)
+        return self._found(self.store.upsert_session(session), session.session_id, user_id)
 
     def get_session_messages(
         self,
         session_id: str | None = None,
         *,
+        agent_id: str | None = None,
+        team_id: str | None = None,
         last_n_runs: int | None = None,
         limit: int | None = None,
-        skip_roles: Collection[Role] = (),
+        skip_roles: Collection[Role] | None = None,
+        skip_statuses: Collection[RunStatus | str] | None = None,
+        skip_history_messages: bool = True,
         user_id: str | None = None,
     ) -> list[Message]:
         """Return the messages of the current attempt of each turn of a session, oldest first.
@@ -129,6 +160,8 @@ class SessionMethods:
         Parameters
         ----------
         session_id : str, optional
+        agent_id, team_id : str, optional
+            Only messages of turns of this agent or team.
         last_n_runs : int, optional
             Maximum number of turns, latest first.
         limit : int, optional
@@ -136,6 +169,10 @@ class SessionMethods:
             results whose calls are beyond the limit are left out.
         skip_roles : collection of str, optional
             Roles to leave out.
+        skip_statuses : collection of str, optional
+            Statuses of turns to leave out. Default: none.
+        skip_history_messages : bool
+            Whether to leave out the copies of earlier messages that a run was sent, if they were stored.
         user_id : str, optional
             Defaults to the runnable's user.
 
@@ -148,25 +185,31 @@ class SessionMethods:
             The session belongs to another user.
         """
         last_n_runs, limit = whole_number("last_n_runs", last_n_runs), whole_number("limit", limit)
-        known = self._require_session(session_id, user_id).session_id
+        session = self._require_session(session_id, user_id)
+        if agent_id or team_id or skip_statuses or not skip_history_messages:
+            return session.get_messages(
+                agent_id=agent_id,
+                team_id=team_id,
+                last_n_runs=last_n_runs,
+                limit=limit,
+                skip_roles=skip_roles,
+                skip_statuses=skip_statuses or (),
+                skip_history_messages=skip_history_messages,
+            )
+        known, skipped = session.session_id, skip_roles or ()
 
         def latest(last_n: int | None) -> list[Message]:
             messages = self.store.get_messages(known, last_n_runs=last_n)
-            return [each for each in messages if not each.from_history and each.role not in skip_roles]
+            return [each for each in messages if not each.from_history and each.role not in skipped]
 
         if limit is None:
-            return _with_one_system_message(latest(last_n_runs), None)
+            return latest_messages(latest(last_n_runs), None)
         count = max(limit, 0)
         # As many turns usually have enough messages.
         messages = latest(count if last_n_runs is None else min(count, last_n_runs))
         if sum(message.role != "system" for message in messages) < count:
             messages = latest(last_n_runs)
-        messages = _with_one_system_message(messages, count)
-        if "assistant" not in skip_roles:
-            first = next((place for place, each in enumerate(messages) if each.role != "system"), 0)
-            while len(messages) > first and messages[first].role == "tool":
-                del messages[first]
-        return messages
+        return latest_messages(messages, count)
 
     get_messages_for_session = get_session_messages
 
@@ -266,18 +309,40 @@ class SessionMethods:
             raise InvalidInputError(f"session_id is {session_id!r}; pass the ID of the session to delete")
         return self.store.delete_session(self._checked_id(session_id, user_id), user_id=user_id)
 
+    @overload
     def fork_session(
         self,
         session_id: str | None = None,
         *,
+        source_session_id: None = None,
         user_id: str | None = None,
         to_run_index: int | None = None,
         at_run: str | None = None,
-    ) -> Session:
-        """Copy a session, and return the new session.
+    ) -> Session: ...
+    @overload
+    def fork_session(
+        self,
+        *,
+        source_session_id: str,
+        user_id: str | None = None,
+        to_run_index: int | None = None,
+        at_run: str | None = None,
+    ) -> str: ...
+    def fork_session(
+        self,
+        session_id: str | None = None,
+        *,
+        source_session_id: str | None = None,
+        user_id: str | None = None,
+        to_run_index: int | None = None,
+        at_run: str | None = None,
+    ) -> Session | str:
+        """Copy a session, and return the new session; with `source_session_id`, only its ID, as in agno.
 
         Parameters
         ----------
+        source_session_id : str, optional
+            Another name of `session_id`.
         session_id, user_id : str, optional
             The session to copy; defaults to the session of `at_run`.
         to_run_index : int, optional
@@ -293,14 +358,19 @@ class SessionMethods:
         SessionOwnershipError
             The session belongs to another user. Nothing was copied.
         """
+        if session_id is not None and source_session_id is not None:
+            raise InvalidInputError("fork_session() got both session_id and source_session_id; pass one of them")
+        if source_session_id is not None:
+            fork = self.fork_session(source_session_id, user_id=user_id, to_run_index=to_run_index, at_run=at_run)
+            return fork.session_id
         if session_id is None and at_run is not None:
             self.store.check_owner(self._user(user_id), run_id=at_run)
             run = self.store.get_run(at_run)
             session_id = run.session_id if run is not None else None
-        fork = self.store.fork_session(
+        copied = self.store.fork_session(
             self._checked_id(session_id, user_id), user_id=user_id, to_run_index=to_run_index, at_run=at_run
         )
-        return self._found(fork, session_id, user_id)
+        return self._found(copied, session_id, user_id)
 
     def get_run_output(
         self, run_id: str, session_id: str | None = None, *, user_id: str | None = None
@@ -342,6 +412,7 @@ class SessionMethods:
     aset_session_name = async_variant(set_session_name)
     arename_session = async_variant(rename_session)
     aget_session_metrics = async_variant(get_session_metrics)
+    asave_session = async_variant(save_session)
     adelete_session = async_variant(delete_session)
     afork_session = async_variant(fork_session)
     aget_run_output = async_variant(get_run_output)
@@ -379,14 +450,3 @@ class SessionMethods:
         # Later reads check the owner again, because the session may be claimed by then.
         session.read_for = self._user(user_id)
         return session
-
-
-def _with_one_system_message(messages: Sequence[Message], limit: int | None) -> list[Message]:
-    """Return the first system message and the latest others, at most `limit` messages in total."""
-    system = [message for message in messages if message.role == "system"][:1]
-    others = [message for message in messages if message.role != "system"]
-    if limit is None:
-        return [*system, *others]
-    if limit < 2:
-        system = []
-    return [*system, *others[max(0, len(others) - max(0, limit - len(system))) :]]

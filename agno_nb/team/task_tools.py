@@ -239,8 +239,8 @@ def end_iteration(context: RunContext, max_iterations: int, tool_call_limit: int
     a tool call, or when a limit is reached.
     """
     run, own = context.run, _own_messages(context)
-    if run.status is not RunStatus.RUNNING or own[-1].role == "tool":
-        return None  # Paused, or ended by a tool.
+    if run.status is not RunStatus.RUNNING or own[-1].role == "tool" or run.is_cached:
+        return None  # Paused, ended by a tool, or answered from the response cache.
     tasks = load_task_list(context.session_state, task_list_key(context))
     starts = _iteration_starts(own)
     iteration, summary = len(starts), tasks.get_summary_string()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from itertools import takewhile
 from typing import Any, ClassVar, Literal
 
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
@@ -27,7 +26,7 @@ from agno_nb.team.delegation import (
     delegation_tool,
     get_member_information,
 )
-from agno_nb.team.members import MemberFactory, check_members, choose_members, leader_prompt
+from agno_nb.team.members import MemberFactory, check_members, choose_members, describe_members, leader_prompt
 from agno_nb.team.mode import TeamMode
 from agno_nb.tools import Tool
 from agno_nb.tools.history import previous_turns
@@ -77,7 +76,7 @@ class Team(Agent):
     respond_directly: bool = False
     """Return the members' answers as the team's answer. The leader only chooses members and tasks."""
     max_iterations: int = 10
-    """In the mode "tasks": maximum number of times that the leader is reminded of open tasks, plus one."""
+    """Maximum number of answers of the leader in the mode "tasks"."""
     determine_input_for_members: bool = True
     """If False, members get the user's message unchanged instead of the task that the leader writes."""
     share_member_interactions: bool = False
@@ -159,6 +158,20 @@ class Team(Agent):
             if isinstance(member, Team):
                 member.initialize_team()
 
+    def get_members_system_message_content(
+        self, indent: int = 0, run_context: RunContext | None = None, async_mode: bool = False
+    ) -> str:
+        """Return the list of members as the leader sees it.
+
+        Parameters
+        ----------
+        indent, async_mode
+            Accepted for programs written for agno; they have no effect.
+        run_context : RunContext, optional
+            The run whose members are listed, if a function returns them.
+        """
+        return describe_members(self, self.parts if run_context is None else run_context.members)
+
     @property
     def parts(self) -> Sequence[Agent]:
         """The members. If a function returns them, the members of the latest run."""
@@ -171,16 +184,6 @@ class Team(Agent):
 
     def _members_prompt(self, context: RunContext) -> str | None:
         return leader_prompt(self, context.members)
-
-    def _history(self, context: RunContext) -> list[Message]:
-        # Members' answers are stored as the team's too, but sent once: as the results of the leader's calls.
-        history = list[Message]()
-        for message in super()._history(context):
-            calls_before = list(takewhile(lambda each: each.role == "tool", reversed(history)))
-            results = "\n\n".join(each.content or "" for each in reversed(calls_before))
-            if not (self.respond_directly and calls_before and message.content == results):
-                history.append(message)
-        return history
 
     def _next_message(self, context: RunContext) -> str | None:
         if self.mode is not TeamMode.tasks:

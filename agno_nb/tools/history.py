@@ -53,14 +53,14 @@ def get_tool_call_history(num_calls: int = 3, run_context: Any = None) -> str:
 
 
 @cache
-def session_search_tools(num_sessions: int) -> list[Tool]:
-    """Return tools that list the latest `num_sessions` sessions and read one of them."""
+def session_search_tools(num_sessions: int, num_preview_runs: int = PREVIEW_RUNS) -> list[Tool]:
+    """Return tools that list the latest `num_sessions` sessions with their first runs, and read one of them."""
 
     def search_past_sessions(run_context: Any = None) -> str:
         """List the user's latest other conversations, newest first, with their first messages."""
         sessions = []
         for session in _past_sessions(run_context, num_sessions):
-            turns = _first_turns(run_context, session.session_id, PREVIEW_RUNS)
+            turns = _first_turns(run_context, session.session_id, num_preview_runs)
             sessions.append(
                 {
                     "session_id": session.session_id,

@@ -67,6 +67,7 @@ from agno_nb.types.sessions import (
     TeamSession,
     UserMemory,
     WorkflowSession,
+    latest_messages,
 )
 from agno_nb.types.step_requirements import (
     ExecutorRequirement,
@@ -88,6 +89,6 @@ __all__ = [
     "StepKind", "StepOutput", "StepPurpose", "StepRequirement", "StepStatus", "TeamRunEvent", "TeamSession",
     "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable", "WorkflowRunEvent",
     "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts", "event_classes",
-    "find_json", "import_jsonschema", "is_deeper", "json_at", "json_object", "new_id", "now", "one_line", "shorten",
-    "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",
+    "find_json", "import_jsonschema", "is_deeper", "json_at", "json_object", "latest_messages", "new_id", "now",
+    "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",
 ]  # fmt: skip

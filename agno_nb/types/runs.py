@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.types.basics import Alias, JsonDict, SessionType, brief, new_id, now, to_plain_text
-from agno_nb.types.messages import Message, ToolCall
+from agno_nb.types.dicts import from_dict, to_dict
+from agno_nb.types.messages import Media, Message, ToolCall
 from agno_nb.types.metrics import Metrics
 from agno_nb.types.requirements import Requirement
 from agno_nb.types.step_requirements import ExecutorRequirement, StepRequirement
@@ -157,7 +158,30 @@ class RunOutput:
     member_responses = Alias[list["RunOutput"]]("nested_runs")
     workflow_id = Alias[str | None]("component_id")
     workflow_name = Alias[str | None]("component_name")
+    team_id = Alias[str | None]("component_id")
+    team_name = Alias[str | None]("component_name")
     step_executor_runs = Alias[list["RunOutput"]]("nested_runs")
+
+    @property
+    def images(self) -> list[Media]:
+        """Images that tools returned to the model. With ``audio``, ``videos`` and ``files``, agno's names."""
+        return self._media_of_tools("image")
+
+    @property
+    def audio(self) -> list[Media]:
+        return self._media_of_tools("audio")
+
+    @property
+    def videos(self) -> list[Media]:
+        return self._media_of_tools("video")
+
+    @property
+    def files(self) -> list[Media]:
+        return self._media_of_tools("file")
+
+    def _media_of_tools(self, kind: str) -> list[Media]:
+        own = (message for message in self.messages if message.role == "tool" and not message.from_history)
+        return [media for message in own for media in message.media if media.kind == kind]
 
     @property
     def is_cached(self) -> bool:
@@ -181,6 +205,21 @@ class RunOutput:
         )
         total.duration_s, total.time_to_first_token_s = self.metrics.duration_s, self.metrics.time_to_first_token_s
         return total
+
+    @property
+    def forked_from_run_id(self) -> str | None:
+        """For a run that ``continue_run()`` started from another one: that run."""
+        return (self.metadata or {}).get("forked_from_run_id")
+
+    @property
+    def forked_from_message_index(self) -> int | None:
+        """Number of messages of that run which it started from."""
+        return (self.metadata or {}).get("forked_from_message_index")
+
+    @property
+    def regenerated_from(self) -> str | None:
+        """For a run that answers another one again with ``continue_run(regenerate=True)``: that run."""
+        return (self.metadata or {}).get("regenerated_from")
 
     @property
     def is_paused(self) -> bool:
@@ -329,6 +368,21 @@ class RunOutput:
         content, status = brief(self.get_content_as_string()), "interrupted" if self.interrupted else self.status
         error = f", error={brief(self.error)}" if self.error else ""
         return f"RunOutput({status}, run_id={self.run_id!r}, session_id={self.session_id!r}, content={content}{error})"
+
+    def to_dict(self) -> JsonDict:
+        """Return the run as a dict that JSON can represent, without what is None, and without its context report."""
+        kind = {"component_id": f"{self.kind.value}_id", "component_name": f"{self.kind.value}_name"}
+        found = to_dict(self, leave_out=frozenset({"context_report"}))
+        return found | {name: found[field] for field, name in kind.items() if field in found}
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Return :meth:`to_dict` as a JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunOutput:
+        """Return the run of a dict of :meth:`to_dict`. An object of an output schema stays a dict."""
+        return from_dict(cls, data)
 
 
 def current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:

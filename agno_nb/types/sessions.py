@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.types.basics import JsonDict, SessionType, new_id, now
-from agno_nb.types.messages import Message
+from agno_nb.errors import InvalidInputError
+from agno_nb.types.basics import Alias, JsonDict, SessionType, new_id, now
+from agno_nb.types.dicts import from_dict, to_dict
+from agno_nb.types.messages import Message, ToolCall
 from agno_nb.types.metrics import Metrics
-from agno_nb.types.runs import RunOutput, completed_turns
+from agno_nb.types.runs import RunOutput, RunStatus, completed_turns, current_attempts
 
 
 class SessionReader(Protocol):
@@ -53,8 +55,17 @@ class SessionSummary:
     def __str__(self) -> str:
         return self.summary
 
+    def to_dict(self) -> JsonDict:
+        """Return the summary as a dict that JSON can represent."""
+        return to_dict(self)
 
-@suggest_on_unknown_kwarg({})
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SessionSummary:
+        """Return the summary of a dict of :meth:`to_dict`."""
+        return from_dict(cls, data)
+
+
+@suggest_on_unknown_kwarg({"agent_id": "component_id", "team_id": "component_id"})
 @dataclass(slots=True, kw_only=True)
 class UserMemory:
     """A fact about a user, kept across sessions."""
@@ -72,6 +83,46 @@ class UserMemory:
     """Unix seconds."""
     updated_at: float = field(default_factory=now)
     """Unix seconds."""
+
+    agent_id = Alias[str | None]("component_id")
+    team_id = Alias[str | None]("component_id")
+
+    def to_dict(self) -> JsonDict:
+        """Return the memory as a dict that JSON can represent."""
+        return to_dict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> UserMemory:
+        """Return the memory of a dict of :meth:`to_dict`."""
+        return from_dict(cls, data)
+
+
+class SessionData(dict[str, Any]):
+    """The data of a session as agno has them. Changes of the name and the state change the session too."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        found = {
+            "session_name": session.session_name,
+            "session_state": session.session_state,
+            "forked_from_session_id": session.forked_from_session_id,
+        }
+        super().__init__({name: value for name, value in found.items() if value is not None})
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in ("session_name", "session_state"):
+            raise InvalidInputError(
+                f"session_data[{name!r}] is not stored; set session_name, session_state or the session's metadata"
+            )
+        setattr(self._session, name, value)
+        super().__setitem__(name, value)
+
+    def update(self, *others: Any, **values: Any) -> None:
+        for name, value in dict(*others, **values).items():
+            self[name] = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
 
 
 @suggest_on_unknown_kwarg({})
@@ -102,6 +153,8 @@ class Session:
     """The store from which rows are read."""
     restore_outputs: Callable[[list[RunOutput]], None] | None = field(default=None, compare=False)
     """Converts answers stored as JSON back to objects; set by the agent that returned the session."""
+    runs_limit: int | None = field(default=None, compare=False)
+    """Maximum number of turns in `runs`, latest first; None for all, and for nested runs and earlier attempts too."""
     read_for: str | None = field(default=None, compare=False)
     """The user for whom an agent returned the session; None if a store returned it. If another user owns the session
     when rows are read, :class:`~agno_nb.errors.SessionOwnershipError` is raised."""
@@ -111,6 +164,9 @@ class Session:
         """All runs, oldest first, including superseded attempts and nested runs."""
         store = self._reader()
         runs = store.get_runs(self.session_id) if store else []
+        if self.runs_limit is not None:
+            turns = current_attempts(runs)
+            runs = turns[max(len(turns) - self.runs_limit, 0) :]
         if self.restore_outputs is not None:
             self.restore_outputs(runs)
         return runs
@@ -133,6 +189,130 @@ class Session:
         store = self._reader()
         return store.get_summary(self.session_id) if store else None
 
+    @property
+    def session_data(self) -> SessionData:
+        """Name, state and origin of the session as a dict. Changes of the name and the state change the session."""
+        return SessionData(self)
+
+    @property
+    def agent_id(self) -> str | None:
+        """ID of the agent that created the session, if it was an agent."""
+        return self._id_of(SessionType.AGENT)
+
+    @property
+    def team_id(self) -> str | None:
+        """ID of the team that created the session, if it was a team."""
+        return self._id_of(SessionType.TEAM)
+
+    @property
+    def workflow_id(self) -> str | None:
+        """ID of the workflow that created the session, if it was a workflow."""
+        return self._id_of(SessionType.WORKFLOW)
+
+    def _id_of(self, kind: SessionType) -> str | None:
+        return self.component_id if self.session_type is kind else None
+
+    def get_run(self, run_id: str) -> RunOutput | None:
+        """Return a run of the session, or None."""
+        return next((run for run in self.runs if run.run_id == run_id), None)
+
+    def upsert_run(self, run: RunOutput) -> None:
+        """Put a run into `runs`, in place of the one with its ID. It is not stored: runs are stored as they happen."""
+        places = [place for place, each in enumerate(self.runs) if each.run_id == run.run_id]
+        if places:
+            self.runs[places[0]] = run
+        else:
+            self.runs.append(run)
+
+    def get_messages(
+        self,
+        agent_id: str | None = None,
+        team_id: str | None = None,
+        member_ids: Collection[str] | None = None,
+        last_n_runs: int | None = None,
+        limit: int | None = None,
+        skip_roles: Collection[str] | None = None,
+        skip_statuses: Collection[RunStatus | str] | None = None,
+        skip_history_messages: bool = True,
+        skip_member_messages: bool = True,
+    ) -> list[Message]:
+        """Return messages of the current attempts at the turns, oldest first, with only the first system message.
+
+        Parameters
+        ----------
+        agent_id, team_id : str, optional
+            Only messages of turns of this agent or team.
+        member_ids : collection of str, optional
+            Only messages of runs of these members, which are nested runs.
+        last_n_runs : int, optional
+            Maximum number of runs, latest first.
+        limit : int, optional
+            Maximum number of messages, latest first. If it is 2 or more, the system message counts as one of them. Tool
+            results whose calls are beyond the limit are left out.
+        skip_roles : collection of str, optional
+            Roles to leave out.
+        skip_statuses : collection of str, optional
+            Statuses of runs to leave out. Default: paused, cancelled and failed ones.
+        skip_history_messages : bool
+            Whether to leave out the copies of earlier messages that a run was sent, if they were stored.
+        skip_member_messages : bool
+            Whether to leave out the messages of nested runs, if no `member_ids` are given.
+        """
+        turns = current_attempts(self.runs)
+        runs = turns if skip_member_messages and not member_ids else [run for turn in turns for run in _tree(turn)]
+        ids = {*(member_ids or ()), *filter(None, (agent_id, team_id))}
+        skipped = _UNFINISHED if skip_statuses is None else skip_statuses
+        runs = [run for run in runs if run.status not in skipped and (not ids or run.component_id in ids)]
+        if last_n_runs is not None:
+            runs = runs[max(len(runs) - max(last_n_runs, 0), 0) :]
+        messages = [message for run in runs for message in run.messages if message.role not in (skip_roles or ())]
+        return latest_messages(
+            [message for message in messages if not (skip_history_messages and message.from_history)], limit
+        )
+
+    def get_chat_history(self, last_n_runs: int | None = None) -> list[Message]:
+        """Return the user and assistant messages of all turns, or of the latest ones, oldest first."""
+        return self.get_messages(skip_roles=("system", "tool"), skip_statuses=(), last_n_runs=last_n_runs)
+
+    def get_tool_calls(self, num_calls: int | None = None) -> list[ToolCall]:
+        """Return the tool calls of all runs, or the latest ones, latest run first."""
+        calls = [call for run in reversed(self.runs) for message in run.messages for call in message.tool_calls]
+        return calls[:num_calls]
+
+    def get_session_summary(self) -> SessionSummary | None:
+        """Return the latest summary, or None."""
+        return self.summary
+
+    def to_dict(self, include_runs: bool = True) -> JsonDict:
+        """Return the session as a dict that JSON can represent, with its summary and, by default, its runs."""
+        found = to_dict(self, leave_out=frozenset({"store", "restore_outputs", "read_for", "runs_limit"}))
+        ids = {f"{kind.value}_id": self._id_of(kind) for kind in SessionType}
+        found |= {name: value for name, value in ids.items() if value is not None}
+        found["session_data"] = {**self.session_data, "session_metrics": to_dict(self.metrics)}
+        found["summary"] = self.summary.to_dict() if self.summary is not None else None
+        if include_runs:
+            found["runs"] = [run.to_dict() for run in self.runs]
+        return found
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the session of a dict of :meth:`to_dict`, which doesn't belong to a store.
+
+        The name and the state may be in `session_data` only, and the ID of the component may be called `agent_id`,
+        `team_id` or `workflow_id`, as in a dict of agno.
+        """
+        session_data = data.get("session_data") or {}
+        found = {name: session_data[name] for name in ("session_name", "session_state") if name in session_data}
+        for kind in SessionType:
+            if data.get(f"{kind.value}_id") is not None:
+                found |= {"component_id": data[f"{kind.value}_id"], "session_type": kind.value}
+        session = from_dict(cls, {**found, **{name: value for name, value in data.items() if value is not None}})
+        summary, runs = data.get("summary"), data.get("runs") or ()
+        session.summary = SessionSummary.from_dict(summary) if summary else None
+        session.runs = [run if isinstance(run, RunOutput) else RunOutput.from_dict(run) for run in runs]
+        session.messages = [message for run in current_attempts(session.runs) for message in run.messages]
+        return session
+
     def _reader(self) -> SessionReader | None:
         if self.store is not None:
             self.store.check_owner(self.read_for, session_id=self.session_id)
@@ -154,15 +334,47 @@ class AgentSession(Session):
 class TeamSession(Session):
     """A session of a team."""
 
+    def get_team_history(self, team_id: str | None = None, num_runs: int | None = None) -> list[tuple[str, str]]:
+        """Return the inputs and outputs of the completed turns of a team, oldest first, or of the latest `num_runs`."""
+        turns = [run for run in completed_turns(self.runs) if team_id is None or run.component_id == team_id]
+        return _inputs_and_outputs(turns, num_runs)
+
 
 class WorkflowSession(Session):
     """A session of a workflow."""
 
     def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
         """Return the inputs and outputs of the completed turns, oldest first, or of the latest `num_runs`."""
-        turns = completed_turns(self.runs)
-        shown = turns if num_runs is None else turns[max(len(turns) - max(num_runs, 0), 0) :]
-        return [(run.input, run.get_content_as_string()) for run in shown]
+        return _inputs_and_outputs(completed_turns(self.runs), num_runs)
+
+
+_UNFINISHED = (RunStatus.PAUSED, RunStatus.CANCELLED, RunStatus.ERROR)
+
+
+def _tree(run: RunOutput) -> list[RunOutput]:
+    return [run, *(nested for child in run.nested_runs for nested in _tree(child))]
+
+
+def _inputs_and_outputs(turns: Sequence[RunOutput], num_runs: int | None) -> list[tuple[str, str]]:
+    shown = turns if num_runs is None else turns[max(len(turns) - max(num_runs, 0), 0) :]
+    return [(run.input, run.get_content_as_string()) for run in shown]
+
+
+def latest_messages(messages: Sequence[Message], limit: int | None) -> list[Message]:
+    """Return the first system message and the latest others, at most `limit` messages in total.
+
+    Results of tool calls that are beyond the limit are left out.
+    """
+    system = [message for message in messages if message.role == "system"][:1]
+    others = [message for message in messages if message.role != "system"]
+    if limit is None:
+        return [*system, *others]
+    if limit < 2:
+        system = []
+    others = others[max(0, len(others) - max(0, limit - len(system))) :]
+    while others and others[0].role == "tool" and any(message.role == "assistant" for message in messages):
+        del others[0]
+    return [*system, *others]
 
 
 SESSION_CLASSES: dict[SessionType, type[Session]] = {

@@ -155,6 +155,24 @@ class MemoriesContract:
         db.clear_memories()
         assert db.get_user_memories() == []
 
+    def test_memories_are_stored_read_and_deleted_several_at_a_time(self, db: Db) -> None:
+        topics = [["b", "a"], ["c"], []]
+        said = [
+            UserMemory(memory=f"{n}", user_id="ann", topics=each, memory_id=f"m{n}") for n, each in enumerate(topics)
+        ]
+        stored = db.upsert_memories([*said, UserMemory(memory="3", user_id="bob", topics=["a", "d"], memory_id="m3")])
+        assert [memory.memory_id for memory in stored] == ["m0", "m1", "m2", "m3"]
+        assert db.get_user_memory("m1") == db.get_user_memory("m1", "ann") == stored[1]
+        assert db.get_user_memory("m1", "bob") is None
+        assert (db.get_all_memory_topics(), db.get_all_memory_topics("ann")) == (["a", "b", "c", "d"], ["a", "b", "c"])
+        stats, num_users = db.get_user_memory_stats()
+        assert [(each["user_id"], each["total_memories"]) for each in stats] == [("bob", 1), ("ann", 3)]
+        assert (stats[0]["last_memory_updated_at"], num_users) == (stored[3].updated_at, 2)
+        assert db.get_user_memory_stats(limit=1, page=2) == (stats[1:], 2)
+        assert db.get_user_memory_stats(user_id="bob") == (stats[:1], 1)
+        db.delete_user_memories(["m0", "m3", "none"], "ann")
+        assert [memory.memory_id for memory in db.get_user_memories()] == ["m1", "m2", "m3"]
+
     @pytest.mark.parametrize("arguments", [{"page": 2}, {"page": 0, "limit": 1}, {"limit": -1}])
     def test_a_page_that_makes_no_sense_is_refused(self, db: Db, arguments: dict[str, int]) -> None:
         with pytest.raises(InvalidInputError, match="pages count from 1 and need a limit"):

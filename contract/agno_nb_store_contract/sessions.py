@@ -135,6 +135,34 @@ class SessionsContract:
         assert [each.kind.value for each in db.get_runs("s1")] == ["team", "agent", "workflow", "agent"]
         assert db.verify() == []
 
+    def test_a_session_is_stored_without_a_run_and_changed(self, db: Db) -> None:
+        fresh = TeamSession(session_id="s1", session_type=SessionType.TEAM, session_name="N", component_id="t")
+        fresh.session_state, fresh.metadata = {"n": 1}, {"tag": "x"}
+        stored = db.upsert_session(fresh)
+        assert stored == db.get_session("s1", session_type="team")
+        assert (stored.session_name, stored.session_state, stored.metadata) == ("N", {"n": 1}, {"tag": "x"})
+        assert stored.created_at == stored.updated_at > 0
+        assert say(db, "hello", session_id="s1", user_id="ann").run_index == 0
+        again = db.get_session("s1")
+        assert again is not None
+        again.session_name, again.session_state, again.metadata = None, {"n": 2}, None
+        (changed,) = db.upsert_sessions([again])
+        assert (changed.user_id, changed.session_name, changed.session_state, changed.metadata) == (
+            "ann", None, {"n": 2}, None,
+        )  # fmt: skip
+        assert [run.input for run in changed.runs] == ["hello"]
+        assert db.verify() == []
+
+    @pytest.mark.parametrize("user_id", ["bob", None])
+    def test_a_session_of_another_user_is_not_replaced(self, db: Db, user_id: str | None) -> None:
+        say(db, "hello", user_id="ann")
+        before = db.get_session("s1")
+        with pytest.raises(SessionOwnershipError):
+            db.upsert_session(AgentSession(session_id="s1", user_id=user_id, session_name="Mine"))
+        with pytest.raises(InvalidInputError):
+            db.upsert_session(AgentSession(session_id="s1", user_id="ann", session_state={"x": object()}))
+        assert db.get_session("s1") == before
+
     def test_the_state_of_a_session_is_kept_until_it_is_replaced(self, db: Db) -> None:
         run, _ = begin(db, session=AgentSession(session_id="s1", session_state={"n": 0}))
         end(db, run, state={"n": 1, "é": [None, 1.5, True]})

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import re
 import subprocess
 import tomllib
 from collections.abc import Iterable
@@ -20,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from agno_nb._agno_parts import MISSING_KEYWORDS, MISSING_MODULES, NO_EFFECT
+from agno_nb._agno_parts import MISSING_KEYWORDS
 
 AGNO = tomllib.loads(Path(__file__).with_name("names.toml").read_text(encoding="utf-8"))
 NOT_HERE = [pattern for patterns in AGNO["not_here"].values() for pattern in patterns.split()]
@@ -30,12 +29,21 @@ def rows(table: str) -> list[Any]:
     return [pytest.param(owner, names.split(), id=owner) for owner, names in AGNO[table].items()]
 
 
-def is_here(name: str) -> bool:
-    return not any(fnmatchcase(name, pattern) for pattern in NOT_HERE)
+def is_here(owner: str, name: str) -> bool:
+    """Whether neither the name, nor the name with its owner, nor the owner (a method) is listed as not here."""
+    found = (name, f"{owner}.{name}", owner.rpartition(".")[2])
+    return not any(fnmatchcase(each, pattern) for each in found for pattern in NOT_HERE)
 
 
-def are_here(names: Iterable[str]) -> list[str]:
-    return [name for name in names if is_here(name)]
+def are_here(owner: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if is_here(owner, name)]
+
+
+def can_be_imported(module: str, name: str) -> bool:
+    try:
+        return hasattr(import_module(f"agno_nb.{module}"), name)
+    except ModuleNotFoundError:
+        return False
 
 
 @cache
@@ -68,44 +76,30 @@ def accepts(call: Any, name: str) -> bool:
 
 @pytest.mark.parametrize(("module", "names"), rows("names"))
 def test_names_can_be_imported_from_the_path_of_agno(module: str, names: list[str]) -> None:
-    try:
-        ours = import_module(f"agno_nb.{module}")
-    except ModuleNotFoundError:
-        ours = None
-    assert [f"agno_nb.{module}.{name}" for name in are_here(names) if not hasattr(ours, name)] == []
+    assert [f"agno_nb.{module}.{name}" for name in are_here(module, names) if not can_be_imported(module, name)] == []
 
 
 @pytest.mark.parametrize(("path", "names"), rows("parameters"))
 def test_keywords_of_agno_are_accepted(path: str, names: list[str]) -> None:
-    names = are_here(names)
-    if names and path.rpartition(".")[2] in are_here([path.rpartition(".")[2]]):
-        assert [f"{path}({name}=)" for name in names if not accepts(at(path), name)] == []
+    missing = [f"{path}({name}=)" for name in are_here(path, names) if not accepts(at(path), name)]
+    assert missing == []
 
 
 @pytest.mark.parametrize(("path", "names"), rows("attributes"))
 def test_objects_have_the_attributes_of_agno(path: str, names: list[str]) -> None:
-    assert [f"{path}.{name}" for name in are_here(names) if not has_attribute(at(path), name)] == []
+    assert [f"{path}.{name}" for name in are_here(path, names) if not has_attribute(at(path), name)] == []
 
 
-def test_every_exception_is_a_name_of_agno() -> None:
-    names = {
-        name
+def test_every_name_that_is_not_here_is_a_name_of_agno_and_not_here() -> None:
+    of_table = {
+        table: [(owner, name) for owner, names in AGNO[table].items() for name in names.split()]
         for table in ("names", "parameters", "attributes")
-        for text in AGNO[table].values()
-        for name in text.split()
     }
-    names |= {path.rpartition(".")[2] for path in AGNO["parameters"]}
-    assert [pattern for pattern in NOT_HERE if not any(fnmatchcase(name, pattern) for name in names)] == []
-
-
-@pytest.mark.parametrize("module", MISSING_MODULES)
-def test_a_missing_part_says_so(module: str) -> None:
-    with pytest.raises(ModuleNotFoundError, match=f"^agno_nb has no {re.escape(MISSING_MODULES[module])}"):
-        import_module(f"agno_nb.{module}")
-
-
-def test_a_keyword_is_either_missing_or_without_effect() -> None:
-    assert set(NO_EFFECT) & set(MISSING_KEYWORDS) == set()
+    known = {each for names in of_table.values() for owner, name in names for each in (name, f"{owner}.{name}")}
+    known |= {path.rpartition(".")[2] for path in AGNO["parameters"]}
+    assert [pattern for pattern in NOT_HERE if not any(fnmatchcase(name, pattern) for name in known)] == []
+    listed = [f"{owner}.{name}" for owner, name in of_table["names"] if not is_here(owner, name)]
+    assert [path for path in listed if can_be_imported(*path.rsplit(".", 1))] == []
 
 
 def test_the_tables_of_the_documentation_are_those_of_the_package(python: str, repository: Path) -> None:

@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from agno_nb.db.base import ContextQuery
 from agno_nb.db.duckdb import DuckDb, lock_file
+from agno_nb.db.duckdb.engine import Engine
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 from agno_nb.types import RunStatus
@@ -50,6 +51,7 @@ def inputs(db: DuckDb) -> list[str]:
 WRITER = """
 import sys
 from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.duckdb.engine import Engine
 from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 for n in range(10_000):
@@ -142,6 +144,7 @@ def test_who_has_the_store_is_told(db: DuckDb, path: Path, monkeypatch: pytest.M
     code = """
 import sys
 from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.duckdb.engine import Engine
 db = DuckDb(sys.argv[1])
 with db._driver.transaction(write=True):
     print("inside", flush=True)
@@ -165,6 +168,7 @@ with db._driver.transaction(write=True):
 FORKING = """
 import multiprocessing, os, sys, threading, warnings
 from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.duckdb.engine import Engine
 from agno_nb_store_contract.conversation import say
 # Python warns of a fork while there are threads. That is what is tried here.
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -207,6 +211,7 @@ def test_a_process_forks_while_it_writes(db: DuckDb, path: Path) -> None:
 ENDING = """
 import sys, threading
 from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.duckdb.engine import Engine
 from agno_nb.errors import StoreError
 from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
@@ -236,6 +241,7 @@ def test_what_was_stored_is_kept_when_there_is_no_space_for_the_checkpoint(db: D
     code = """
 import resource, sys
 from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.duckdb.engine import Engine
 from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 # The log gets 60 kB, and with them the file would be too large.
@@ -332,6 +338,40 @@ os._exit(0)
     assert (path.read_bytes(), log.read_bytes()) == before
     with duckdb.connect(path) as connection:
         assert connection.execute("SELECT n FROM penguins ORDER BY n").fetchall() == [(3,), (4,)]
+
+
+def test_an_empty_file_is_an_empty_store(db: DuckDb, path: Path) -> None:
+    path.touch()
+    assert db.get_sessions() == []
+    assert path.stat().st_size == 0
+    say(db, "x")
+    assert [run.input for run in db.get_runs("s1")] == ["x"]
+    assert db.verify() == []
+
+
+@pytest.mark.parametrize("size", [0, 4096, 8192])
+def test_a_file_that_cannot_be_created_is_not_left_behind(
+    db: DuckDb, path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Engine, **options: bool) -> bool:
+        # What DuckDB leaves on a full disk.
+        path.write_bytes(b"DUCK" * (size // 4))
+        raise duckdb.IOException("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "attach_file", fail)
+        with pytest.raises(StoreError, match="make sure that the disk has space"):
+            say(db, "x")
+    assert not path.exists()
+    say(db, "y")
+    assert [run.input for run in db.get_runs("s1")] == ["y"]
+
+
+def test_a_short_file_of_something_else_is_left_alone(db: DuckDb, path: Path) -> None:
+    path.write_bytes(b"x" * 4096)
+    with pytest.raises(NotAStoreError, match="is not a DuckDB file"):
+        say(db, "x")
+    assert path.read_bytes() == b"x" * 4096
 
 
 @pytest.mark.parametrize("content", [b"", b"?", b"x" * 4000, None], ids=["empty", "asked", "foreign", "missing"])

@@ -288,7 +288,7 @@ def test_a_key_in_an_imported_session_does_not_reach_the_store(tmp_path: Path) -
         ("DELETE FROM raw_message_media WHERE run_id = 'r1'", "messages that lack media, or have too many"),
         ("DELETE FROM raw_message_media", "contents of media without a message"),
         ("DELETE FROM raw_media", "media without their content"),
-        ("UPDATE raw_media SET content = 'x'", "contents of media that changed after they were stored"),
+        ("UPDATE raw_media SET content = CAST('x' AS BLOB)", "contents of media that changed after they were stored"),
         ("UPDATE raw_summaries SET to_run_index = 9 WHERE session_id = 's1'", "summaries of turns that do not exist"),
         ("UPDATE raw_runs SET ended_at = NULL WHERE run_id = 'r4'", "runs that ended without a time: r4"),
     ],

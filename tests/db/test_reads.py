@@ -10,9 +10,9 @@ import duckdb
 import pytest
 
 from agno_nb.db.base import ContextQuery
+from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.duckdb.engine import Engine
 from agno_nb.db.frame_definitions import FRAMES
-from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.db.sqlite_connections import Opened, SqliteConnections
@@ -123,12 +123,14 @@ def filled(db: SqlDb, others: int) -> SqlDb:
 
 
 @pytest.fixture(scope="module")
-def in_memory() -> SqlDb:
-    return filled(InMemoryDb(), 2 * ROW_GROUP)
+def duckdb_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlDb]:
+    store = DuckDb(tmp_path_factory.mktemp("reads") / "many.duckdb")
+    yield filled(store, 2 * ROW_GROUP)
+    store.close()
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_duckdb_reads_no_block_of_others(in_memory: SqlDb, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duckdb_reads_no_block_of_others(duckdb_store: SqlDb, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scans: list[tuple[str, int]] = []
     execute, frame = Engine.execute, Engine._frame
 
@@ -146,7 +148,7 @@ def test_duckdb_reads_no_block_of_others(in_memory: SqlDb, call: str, monkeypatc
 
     monkeypatch.setattr(Engine, "execute", executed)
     monkeypatch.setattr(Engine, "_frame", framed)
-    CALLS[call](in_memory)
+    CALLS[call](duckdb_store)
     assert len(scans) > 0
     assert [scan for scan in scans if scan[1] >= ROW_GROUP] == []
 

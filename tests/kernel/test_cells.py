@@ -215,6 +215,30 @@ def test_an_interrupt_in_a_tool_leaves_a_valid_session(kernel: Kernel) -> None:
     assert [run["status"] for run in runs(kernel)] == ["CANCELLED", "COMPLETED"]
 
 
+def test_an_interrupt_ends_an_isolated_query_and_keeps_its_worker(kernel: Kernel) -> None:
+    kernel.run(
+        "import psutil, threading, time\n"
+        "from agno_nb import InMemoryDb\n"
+        "db = InMemoryDb()\n"
+        "def workers():\n    return sorted(each.pid for each in psutil.Process().children())\n"
+        "print(db.query('SELECT 1 AS one', isolated=True).df().one[0])\n"
+        "before = workers()"
+    )
+
+    def interrupt(output: dict[str, Any]) -> None:
+        if output["msg_type"] == "stream" and "asking" in output["content"]["text"]:
+            kernel.interrupt()
+
+    endless = "SELECT sum(sqrt(a.range * b.range)) FROM range(100_000_000) AS a, range(100_000_000) AS b"
+    query = f"print('asking', flush=True)\ndb.query({endless!r}, isolated=True)"
+    reply = kernel.run(query, on_output=interrupt, expect="error")
+    assert reply.content["ename"] == "KeyboardInterrupt"
+    again = kernel.run(
+        "print(db.query('SELECT 2 AS two', isolated=True).df().two[0], len(before), workers() == before)"
+    )
+    assert again.printed.split() == ["2", "1", "True"]
+
+
 def test_a_killed_kernel_leaves_the_question_and_the_next_one_goes_on(start_kernel: Callable[[], Kernel]) -> None:
     first = start_kernel()
     first.run("%load_ext agno_nb")

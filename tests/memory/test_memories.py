@@ -266,7 +266,7 @@ def test_without_a_user_nothing_is_remembered_or_read_and_that_is_said_once(db: 
     with pytest.warns(UserWarning, match=r"Agent\('Helper'\) stores no memories because it has no user"):
         agent.run("I like frogs.")
     agent.run("I like toads.")
-    assert [request.messages[0].role for request in model.requests] == ["user", "user"]
+    assert system(model.requests[1]) == "Nothing is known of the user from other conversations yet."
     assert texts(db.get_user_memories()) == ["The user likes owls."]
     with pytest.raises(InvalidInputError, match="memories belong to a user"):
         agent.get_user_memories()
@@ -398,7 +398,9 @@ def test_a_manager_by_itself_needs_a_user_and_raises(db: Db) -> None:
 
 
 async def test_a_manager_can_be_awaited(db: Db) -> None:
-    manager = MemoryManager(ScriptedModel([*add("one"), call("delete_memory", memory_id="1"), "Gone."]), db=db)
+    manager = MemoryManager(
+        ScriptedModel([*add("one"), call("update_memory", memory_id="1", memory=""), "Gone."]), db=db
+    )
     assert await manager.acreate_user_memories("I am one.", user_id="ada") == "Done."
     assert texts(await manager.aget_user_memories("ada")) == ["one"]
     assert await manager.aupdate_memory_task("Forget it.", user_id="ada") == "Gone."

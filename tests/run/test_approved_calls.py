@@ -10,7 +10,7 @@ import pytest
 from agno_nb.agent import Agent
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import InvalidInputError, RunNotContinuableError, StoreError
+from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.team import Team
@@ -248,17 +248,18 @@ def test_a_run_that_cannot_be_reopened_keeps_its_approval() -> None:
     assert (agent.continue_run(run).content, done) == ("Done.", ["deleted a"])
 
 
-def test_an_interrupted_run_without_an_approved_call_is_not_continued() -> None:
+def test_an_interrupted_run_without_an_approved_call_continues_as_a_new_attempt() -> None:
     from agno_nb.db import process_id
 
     db = InMemoryDb()
-    agent = Agent(ScriptedModel([call("look", path="a"), "Done."]), tools=TOOLS, db=db, session_id="s")
+    agent = Agent(ScriptedModel([call("look", path="a"), "Done.", "Again."]), tools=TOOLS, db=db, session_id="s")
     run = agent.run("look")
     with db._transaction(write=True) as connection:
         connection.update("raw_runs", {"status": "RUNNING"}, {"run_id": run.run_id})
     assert run.run_id not in process_id.runs_in_progress
-    with pytest.raises(RunNotContinuableError, match="is RUNNING, not PAUSED"):
-        agent.continue_run(run_id=run.run_id)
+    again = agent.continue_run(run_id=run.run_id)
+    assert (again.content, again.attempt, again.forked_from_run_id) == ("Again.", 1, run.run_id)
+    assert done == ["looked at a"]
 
 
 def test_a_nested_run_that_waits_is_not_approved_by_continuing_a_workflow_that_failed() -> None:

@@ -145,8 +145,10 @@ def test_runs_that_are_refused_or_cannot_be_stored_fail_alone(db: SqlDb) -> None
     }
 
 
-def test_a_failed_common_commit_fails_each_call_with_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    db = InMemoryDb()
+def test_a_failed_common_commit_fails_each_call_with_its_own_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = DuckDb(tmp_path / "t.duckdb")
     runs, opening_calls = zip(*(opening(db, f"q{n}") for n in range(5)), strict=True)
     assert [outcome.error for outcome in db.commit_together(opening_calls)] == [None] * 5
     calls = [ending(db, run, "answer") for run in runs]

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from agno_nb import Agent, DuckDb, Parallel, Team, Workflow
+from agno_nb import Agent, DuckDb, Parallel, Team, Workflow, event_loop
 from agno_nb.db.sqlite import SqliteDb
+from agno_nb.event_loop import run_awaiting
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.run.runnable import Runnable
 from agno_nb.testing import ScriptedModel, call
@@ -125,3 +126,22 @@ def test_all_five_run_at_the_same_time(kind: str, store: str, is_async: bool, tm
     assert (run.status, meeting.count) == (RunStatus.COMPLETED, 5)
     if db:
         db.close()
+
+
+def test_callers_that_wait_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[float] = []
+
+    async def main() -> list[str]:
+        loop = asyncio.get_running_loop()
+        call_later = loop.call_later
+
+        def counted(delay: float, *args: Any, **kwargs: Any) -> Any:
+            timers.append(delay)
+            return call_later(delay, *args, **kwargs)
+
+        monkeypatch.setattr(loop, "call_later", counted)
+        return await asyncio.gather(*(run_awaiting(asyncio.sleep(0, "done")) for _ in range(30)))
+
+    monkeypatch.setattr(event_loop, "_POLL_S", 3600.0)
+    assert asyncio.run(main()) == ["done"] * 30
+    assert len(timers) == 1

@@ -16,7 +16,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import StoreError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.run import recorder
-from agno_nb.run.entrypoints import CONTINUE_PROMPT
+from agno_nb.run.rewind import CONTINUE_PROMPT
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.types import Message, RunOutput, RunStatus, ToolCall
 from tests.db.processes import kill, line_of, start

@@ -13,7 +13,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, RunError, UnknownArgumentError
 from agno_nb.run.context import RunContext
 from agno_nb.team import Team
-from agno_nb.testing import ScriptedModel
+from agno_nb.testing import ScriptedModel, call
 from agno_nb.types import Message
 from tests.run.kinds import Make, kind, talk
 
@@ -202,11 +202,20 @@ def test_settings_as_a_dict_make_the_same_agent_again() -> None:
 
 def test_stream_of_the_agent_is_the_default_of_its_runs_but_not_of_members() -> None:
     member = Agent(ScriptedModel(["From a member."]), name="poet", stream=True)
-    from agno_nb.testing import call
-
     leader = ScriptedModel([call("delegate_task_to_member", member_id="poet", task="x"), "Done."])
     events = Team([member], model=leader, stream=True, stream_events=True).run("Hi")
     names = [str(event.event) for event in events]  # type: ignore[attr-defined]
-    assert names[0] == "RunStarted"
-    assert "ToolCallCompleted" in names
+    assert names[0] == "TeamRunStarted"
+    assert "TeamToolCallCompleted" in names
     assert Agent(ScriptedModel(["Yes."]), stream=True).run("Hi", stream=False).content == "Yes."
+
+
+def test_the_number_of_runs_in_a_search_of_past_sessions() -> None:
+    db = InMemoryDb()
+    Agent(ScriptedModel(["1", "2"]), db=db, session_id="old").run("First")
+    Agent(ScriptedModel(["1", "2"]), db=db, session_id="old").run("Second")
+    model = ScriptedModel([call("search_past_sessions"), "Done."])
+    agent = Agent(model, db=db, search_past_sessions=True, num_past_session_runs_in_search=1)
+    result = agent.run("What did we say?").tools[0].result or ""
+    assert "First" in result
+    assert "Second" not in result

@@ -13,7 +13,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, ModelError, ModelStreamError, RunNotFoundError, SessionOwnershipError
 from agno_nb.media import File
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
-from agno_nb.run.entrypoints import CONTINUE_PROMPT
+from agno_nb.run.rewind import CONTINUE_PROMPT
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.types import Metrics, RunOutput, RunStatus, Session
 

@@ -334,3 +334,21 @@ def test_members_see_the_tasks_of_earlier_calls() -> None:
         "a",
         "<member_interactions>\nm was asked: a\nand said: done 1\n</member_interactions>\n\nb",
     ]
+
+
+def test_a_tool_that_ends_the_run_ends_the_iterations_too() -> None:
+    @tool(stop_after_tool_call=True)
+    def finish(text: str) -> str:
+        return text
+
+    leader = ScriptedModel([create("a"), call("finish", text="That is all.")])
+    run = Team([Agent(name="m")], model=leader, mode="tasks", tools=[finish]).run("Go")
+    assert (run.status, run.content) == (RunStatus.COMPLETED, "That is all.")
+
+
+def test_a_cached_answer_needs_no_further_request(db: InMemoryDb) -> None:
+    leader = ScriptedModel(["Hello.", "Hello again."])
+    team = Team([Agent(name="m")], model=leader, mode="tasks", db=db)
+    assert team.run("Hi", session_id="a").content == "Hello again."
+    run = team.run("Hi", session_id="b", cache=True)
+    assert (run.content, run.is_cached, len(leader.requests)) == ("Hello again.", True, 2)

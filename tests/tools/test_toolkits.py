@@ -129,6 +129,12 @@ def test_instructions_of_toolkits_and_tools_are_found() -> None:
     ]
 
 
+def test_instructions_of_tools_are_sent() -> None:
+    model = ScriptedModel(["ok"])
+    Agent(model, instructions="Be kind.", tools=[Shop(instructions="In euros.", add_instructions=True)]).run("x")
+    assert model.requests[0].messages[0].content == "Be kind.\n\nIn euros."
+
+
 def test_results_are_cached_for_equal_arguments(tmp_path: Path) -> None:
     calls: list[str] = []
 
@@ -272,3 +278,16 @@ def test_a_tool_gets_the_images_of_the_message() -> None:
     picture = Image(content=GIF)
     agent.run("x", images=[picture])
     assert seen == [("it", [picture], ["a"])]
+
+
+def test_a_run_has_the_images_of_its_tools() -> None:
+    def photo() -> Any:
+        """Take a photo."""
+        return Image(content=GIF)
+
+    class Seeing(ScriptedModel):
+        sees_tool_images = True
+
+    run = Agent(Seeing([call("photo"), "ok"]), tools=[photo]).run("x")
+    assert run.images == [Image(content=GIF)]
+    assert run.files == run.audio == run.videos == []

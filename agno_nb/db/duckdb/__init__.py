@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -21,7 +20,7 @@ from agno_nb.db.file_names import LOCK, FileId, check_lock_timeout, file_id, pat
 from agno_nb.db.pushdown import ColumnFilter, with_filtered_tables
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.statements import Connection
-from agno_nb.db.table_names import TableNames, TableOptions, file_of
+from agno_nb.db.table_names import StoreNames, TableNames, TableOptions, file_of, ignore_unused_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncDuckDb", "DuckDb"]
 
 
+@ignore_unused_tables
 @suggest_on_unknown_kwarg({})
 class DuckDb(SqlDb):
     """Sessions, runs, messages and tool calls in a DuckDB file.
@@ -52,7 +52,7 @@ class DuckDb(SqlDb):
     id : str, optional
         Identity of the store for your program; derived from its address by default.
     **tables
-        Names of agno's other tables, which have no effect.
+        Names of agno's other tables, such as `metrics_table`, have no effect.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class DuckDb(SqlDb):
     True
     """
 
-    @listed_kwargs(TableOptions)
+    @listed_kwargs(StoreNames)
     def __init__(
         self,
         db_file: str | Path = "agno_nb.duckdb",
@@ -100,11 +100,12 @@ class DuckDb(SqlDb):
         return f"DuckDb({str(self._given_file)!r}{self._tables.describe()})"
 
 
+@ignore_unused_tables
 @suggest_on_unknown_kwarg({})
 class AsyncDuckDb(AsyncDb):
     """Async version of :class:`DuckDb`, with the same arguments and methods."""
 
-    @listed_kwargs(TableOptions)
+    @listed_kwargs(StoreNames)
     def __init__(
         self,
         db_file: str | Path = "agno_nb.duckdb",
@@ -115,36 +116,7 @@ class AsyncDuckDb(AsyncDb):
         super().__init__(DuckDb(db_file, lock_timeout_s=lock_timeout_s, **tables))
 
 
-class EngineDriver(Driver):
-    """Base of the drivers of stores in a file and in memory."""
-
-    @abstractmethod
-    def attached(self, *, write: bool) -> AbstractContextManager[Engine]:
-        """Return the engine with the store attached to it, for one user at a time."""
-
-    @contextmanager
-    def transaction(self, *, write: bool) -> Iterator[Connection]:
-        with self.attached(write=write) as engine, engine.transaction(write=write) as connection:
-            yield connection
-
-    def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
-        with self.attached(write=False) as engine:
-            return {
-                table: with_all_columns(table, engine.frame(f"SELECT {', '.join(columns)} FROM {table}", ()))
-                for table, columns in columns_read.items()
-            }
-
-    def frame(self, sql: str, parameters: Sequence[Any], column_filter: ColumnFilter | None = None) -> pa.Table:
-        # A file may have the views of an older version.
-        sql, values = with_filtered_tables(sql, column_filter or {})
-        with self.attached(write=False) as engine:
-            return engine.frame(sql, [*values, *parameters])
-
-    def backup(self, path: Path, memories: pa.Table | None = None) -> None:
-        write_store(path, self.tables(tuple(schema.tables())), memories)
-
-
-class FileDriver(EngineDriver):
+class FileDriver(Driver):
     """The driver of :class:`DuckDb`.
 
     Parameters
@@ -170,10 +142,32 @@ class FileDriver(EngineDriver):
 
     @contextmanager
     def attached(self, *, write: bool) -> Iterator[Engine]:
+        """Return the engine with the store attached to it, for one user at a time."""
         with translate_errors(self._path):
             shared = self._shared()
             with shared.use(write=write, timeout_s=self._timeout_s, read_only=self._read_only) as engine:
                 yield engine
+
+    @contextmanager
+    def transaction(self, *, write: bool) -> Iterator[Connection]:
+        with self.attached(write=write) as engine, engine.transaction(write=write) as connection:
+            yield connection
+
+    def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
+        with self.attached(write=False) as engine:
+            return {
+                table: with_all_columns(table, engine.frame(f"SELECT {', '.join(columns)} FROM {table}", ()))
+                for table, columns in columns_read.items()
+            }
+
+    def frame(self, sql: str, parameters: Sequence[Any], column_filter: ColumnFilter | None = None) -> pa.Table:
+        # A file may have the views of an older version.
+        sql, values = with_filtered_tables(sql, column_filter or {})
+        with self.attached(write=False) as engine:
+            return engine.frame(sql, [*values, *parameters])
+
+    def backup(self, path: Path, memories: pa.Table | None = None) -> None:
+        write_store(path, self.tables(tuple(schema.tables())), memories)
 
     def vacuum(self) -> None:
         with self.attached(write=True) as engine:

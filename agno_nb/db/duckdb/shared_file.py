@@ -41,6 +41,8 @@ from agno_nb.db.file_locks import check_file_locks
 from agno_nb.db.file_names import LOCK, FileId, check_links, exists, file_id, path_in_use, register
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 
+_HEADER_SIZE = 3 * 4096
+"""Size of the three headers that DuckDB writes when it creates a file, in bytes."""
 LINGER_S = 0.01
 """Time that a store stays attached after its last use if other processes use it, in seconds."""
 LINGER_ALONE_S = 0.25
@@ -221,12 +223,16 @@ class SharedFile:
             self._others_at = time.monotonic()
         left, self._left = self._left, None
         mark = self._mark()
+        # A process was killed while it created the file, or something else has created it for us.
+        is_empty = exists(self.path) and self.path.stat().st_size == 0 and not self._log.exists()
+        if is_empty and use.write:
+            self.path.unlink()
         # Attaching for writing merges any log next to the file into it, even the log of another file. Attaching for
         # reading finds out whether it belongs to the file.
         if use.write and self._log.exists():
             self._attach_file(use, write=False)
         # Reading an empty file doesn't turn it into a store.
-        if not self._attach_file(use, write=use.write):
+        if (is_empty and not use.write) or not self._attach_or_remove(use):
             if use.read_only:
                 raise NotAStoreError(f"{self.path} has no tables in it")
             self._engine.attach_empty()
@@ -237,6 +243,19 @@ class SharedFile:
             self._attached, self._attached_at = file_id(self.path), time.monotonic()
             if not is_there:
                 register(self.path)
+
+    def _attach_or_remove(self, use: _Use) -> bool:
+        """Attach the file; remove it if it is created, but without its headers, for example because the disk is full.
+
+        Such a file could not be attached later.
+        """
+        is_new = use.write and not exists(self.path)
+        try:
+            return self._attach_file(use, write=use.write)
+        except duckdb.Error:
+            if is_new and exists(self.path) and self.path.stat().st_size < _HEADER_SIZE:
+                self.path.unlink()
+            raise
 
     def _attach_file(self, use: _Use, *, write: bool) -> bool:
         """Attach the file; return whether there is a store in it.

@@ -319,12 +319,13 @@ def change_state(context: Context) -> Reply | None:
 def manage_memories(context: Context) -> Reply | None:
     """Do the work of a memory manager: add new facts, replace those that changed, delete those to forget."""
     add, update, delete = (context.tool(f"{verb}_memory") for verb in ("add", "update", "delete"))
-    if add is None or update is None or delete is None:
+    if add is None or update is None:
         return None
     if context.turn.calls:
         return Reply(text=f"Memories changed: {len(context.turn.calls)}.")
     known = dict(re.findall(r"^- \[(\w+)\] (.+)$", context.system, re.MULTILINE))
-    calls = [_memory_call(delete, "", key) for key, text in known.items() if _forgets(context.question, text)]
+    # A manager without a tool to delete memories forgets those that are empty.
+    calls = [_memory_call(delete or update, "", key) for key, text in known.items() if _forgets(context.question, text)]
     told = _FORGET.sub("", context.question)
     # An agent passes on sentences about "the user"; a user speaks in the first person.
     sentences = re.findall(r"\bthe user\b[^.\n]*\.", told, re.IGNORECASE)
@@ -340,5 +341,5 @@ def manage_memories(context: Context) -> Reply | None:
 
 def _memory_call(tool: ToolSpec, text: str, memory_id: str | None = None, topic: str = "") -> Call:
     values = {"memory_id": memory_id, "topics": [topic] if topic else None}
-    arguments = {one.name: values.get(one.name, text or None) for one in parameters(tool)}
+    arguments = {one.name: values.get(one.name, text) for one in parameters(tool)}
     return Call(name=tool.name, arguments={name: value for name, value in arguments.items() if value is not None})

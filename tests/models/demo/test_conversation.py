@@ -7,7 +7,7 @@ import json
 import pytest
 
 from agno_nb.models.base import ModelRequest
-from agno_nb.run.entrypoints import CONTINUE_PROMPT
+from agno_nb.run.rewind import CONTINUE_PROMPT
 from agno_nb.types import Media, Message
 from tests.models.demo.talking import INTEGER, TEXT, Talk, answer, respond, tool
 

@@ -36,7 +36,7 @@ from agno_nb.db.pushdown import ColumnFilter, filter_condition
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite_connections import LOG, POLL_S, Opened, SqliteConnections, unusable_file
 from agno_nb.db.statements import Connection, marks
-from agno_nb.db.table_names import TableNames, TableOptions, file_of
+from agno_nb.db.table_names import StoreNames, TableNames, TableOptions, file_of, ignore_unused_tables
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreLocked
 from agno_nb.redact import without_userinfo
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@ignore_unused_tables
 @suggest_on_unknown_kwarg({})
 class SqliteDb(SqlDb):
     """Sessions, runs, messages, summaries and memories in a SQLite file.
@@ -68,7 +69,7 @@ class SqliteDb(SqlDb):
     id : str, optional
         Identity of the store for your program; derived from its address by default.
     **tables
-        Names of agno's other tables, which have no effect.
+        Names of agno's other tables, such as `metrics_table`, have no effect.
 
     Raises
     ------
@@ -88,7 +89,7 @@ class SqliteDb(SqlDb):
     True
     """
 
-    @listed_kwargs(TableOptions)
+    @listed_kwargs(StoreNames)
     def __init__(
         self,
         db_file: str | Path | None = None,
@@ -122,11 +123,12 @@ class SqliteDb(SqlDb):
         return f"SqliteDb({str(self._given_file)!r}{self._tables.describe()})"
 
 
+@ignore_unused_tables
 @suggest_on_unknown_kwarg({})
 class AsyncSqliteDb(AsyncDb):
     """Async version of :class:`SqliteDb`, with the same arguments and methods."""
 
-    @listed_kwargs(TableOptions)
+    @listed_kwargs(StoreNames)
     def __init__(
         self,
         db_file: str | Path | None = None,
@@ -164,11 +166,11 @@ class SqliteDriver(Driver):
         self._migrations = schema.migrations() if migrations is None else migrations
         self._timeout_s = timeout_s
         self._connections = SqliteConnections(path, timeout_s, read_only=read_only)
-        self._table_cache = _TableCache()
+        self._table_cache = TableCache()
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[Connection]:
-        with self._translate_errors(), self._connections.use(write=write) as opened:
+        with translate_errors(self._path, self._timeout_s), self._connections.use(write=write) as opened:
             if opened is None:
                 with empty_store() as empty:
                     yield empty
@@ -180,8 +182,8 @@ class SqliteDriver(Driver):
             with self._begin(opened, "BEGIN IMMEDIATE" if write else "BEGIN") as is_store:
                 if is_store or write:
                     if not is_store:
-                        _create_schema(connection)
-                    yield _SqliteTransaction(connection)
+                        create_schema(connection)
+                    yield SqliteTransaction(connection)
                 else:
                     with empty_store() as empty:
                         yield empty
@@ -205,34 +207,29 @@ class SqliteDriver(Driver):
                 connection.execute("ROLLBACK")
 
     def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
-        with self._translate_errors(), self._connections.read() as opened:
+        with translate_errors(self._path, self._timeout_s), self._connections.read() as opened:
             if opened is None:
                 return {}
             with self._begin(opened, "BEGIN") as is_store:
                 if not is_store:
                     return {}
-                self._table_cache = self._table_cache.as_of(opened)
-                return {
-                    table: with_all_columns(
-                        table, self._table_cache.read(opened.connection, table, columns, column_filter)
-                    )
-                    for table, columns in columns_read.items()
-                }
+                self._table_cache = self._table_cache.as_of(_version_of(opened))
+                return self._table_cache.read_all(opened.connection, columns_read, column_filter)
 
     def vacuum(self) -> None:
-        with self._translate_errors(), self._connections.use(write=True) as opened:
+        with translate_errors(self._path, self._timeout_s), self._connections.use(write=True) as opened:
             assert opened is not None
             opened.connection.execute("VACUUM")
             opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def backup(self, path: Path, memories: pa.Table | None = None) -> None:
-        with self._translate_errors(), self._connections.use(write=False) as opened:
+        with translate_errors(self._path, self._timeout_s), self._connections.use(write=False) as opened:
             path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(path, isolation_level=None)) as target:
                 if opened is not None:
                     opened.connection.backup(target)
                 else:
-                    _create_schema(target)
+                    create_schema(target)
                 if memories is not None:
                     target.execute("DELETE FROM raw_memories")
                     names = memories.column_names
@@ -241,7 +238,7 @@ class SqliteDriver(Driver):
 
     def close(self) -> None:
         self._connections.close()
-        self._table_cache = _TableCache()
+        self._table_cache = TableCache()
 
     def _keep_log(self, connection: sqlite3.Connection) -> None:
         """Turn on the write-ahead log: readers then don't wait for a writer, and a commit is one write."""
@@ -279,53 +276,56 @@ class SqliteDriver(Driver):
             connection.backup(copy)
         # Another process may have migrated it, which migrate() finds out in the transaction.
         connection.execute("BEGIN IMMEDIATE")
-        migrate(_SqliteTransaction(connection), self._migrations)
+        migrate(SqliteTransaction(connection), self._migrations)
         connection.execute("COMMIT")
 
-    @contextmanager
-    def _translate_errors(self) -> Iterator[None]:
-        """Convert errors of SQLite and the system to ours, with a remedy."""
-        try:
-            yield
-        except OSError as error:
-            raise os_error(self._path, error) from error
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code == sqlite3.SQLITE_NOTADB:
-                raise NotAStoreError(
-                    f"{self._path} is not a SQLite file; choose another db_file. It was not changed."
-                ) from error
-            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise StoreLocked(
-                    f"timed out after {self._timeout_s:g} s waiting for store {self._path}, locked by another process; "
-                    "wait for it to finish, raise lock_timeout_s, or use another db_file"
-                ) from error
-            reason = str(error)
-            if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-                reason = unusable_file(self._path) or reason
-            if isinstance(error, sqlite3.DataError | sqlite3.IntegrityError):
-                raise unstorable_value(self._path, reason) from error
-            raise store_failure(self._path, reason) from error
+
+@contextmanager
+def translate_errors(path: Path | None, timeout_s: float = 0) -> Iterator[None]:
+    """Convert errors of SQLite and the system to ours, with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise os_error(path, error) from error
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_NOTADB:
+            raise NotAStoreError(f"{path} is not a SQLite file; choose another db_file. It was not changed.") from error
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise StoreLocked(
+                f"timed out after {timeout_s:g} s waiting for store {path}, locked by another process; "
+                "wait for it to finish, raise lock_timeout_s, or use another db_file"
+            ) from error
+        reason = str(error)
+        if path is not None and code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            reason = unusable_file(path) or reason
+        if isinstance(error, sqlite3.DataError | sqlite3.IntegrityError):
+            raise unstorable_value(path, reason) from error
+        raise store_failure(path, reason) from error
 
 
 @dataclass(frozen=True, slots=True)
-class _TableCache:
+class TableCache:
     """The tables that queries have read, valid until the store changes."""
 
     version: object = None
     tables: dict[str, pa.Table] = field(default_factory=dict)
     """With the columns that have been read."""
 
-    def as_of(self, opened: Opened) -> _TableCache:
-        """Return the cache for the data version of the open transaction."""
-        # A transaction sees the store as of its first read.
-        opened.connection.execute("SELECT 1 FROM raw_schema").fetchall()
-        ((data_version,),) = opened.connection.execute("PRAGMA data_version").fetchall()
-        # Each connection has its own count of versions.
-        version = opened, data_version
-        return self if version == self.version else _TableCache(version)
+    def as_of(self, version: object) -> TableCache:
+        """Return the cache for this version of the store."""
+        return self if version == self.version else TableCache(version)
 
-    def read(
+    def read_all(
+        self, connection: sqlite3.Connection, columns_read: schema.ColumnsRead, part: ColumnFilter | None
+    ) -> dict[str, pa.Table]:
+        """Read the columns of each table, and keep whole tables."""
+        return {
+            table: with_all_columns(table, self._read(connection, table, columns, part))
+            for table, columns in columns_read.items()
+        }
+
+    def _read(
         self, connection: sqlite3.Connection, table: str, columns: frozenset[str], part: ColumnFilter | None
     ) -> pa.Table:
         cached = self.tables.get(table)
@@ -341,7 +341,18 @@ class _TableCache:
         return rows
 
 
-class _SqliteTransaction(Connection):
+def _version_of(opened: Opened) -> object:
+    """Return the data version of the open transaction."""
+    # A transaction sees the store as of its first read.
+    opened.connection.execute("SELECT 1 FROM raw_schema").fetchall()
+    ((data_version,),) = opened.connection.execute("PRAGMA data_version").fetchall()
+    # Each connection has its own count of versions.
+    return opened, data_version
+
+
+class SqliteTransaction(Connection):
+    """An open transaction on a connection of SQLite."""
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
@@ -356,7 +367,7 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
-def _create_schema(connection: sqlite3.Connection) -> None:
+def create_schema(connection: sqlite3.Connection) -> None:
     for statement in [*schema.statements("schema.sql"), *schema.statements("indexes.sql")]:
         connection.execute(statement)
     connection.execute("INSERT INTO raw_schema VALUES (?, ?)", [schema.VERSION, micros(time.time())])
@@ -366,5 +377,5 @@ def _create_schema(connection: sqlite3.Connection) -> None:
 def empty_store() -> Iterator[Connection]:
     """Open a transaction on an empty store, in place of one that doesn't exist."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        _create_schema(connection)
-        yield _SqliteTransaction(connection)
+        create_schema(connection)
+        yield SqliteTransaction(connection)

@@ -1,0 +1,5 @@
+"""agno's path of :class:`AsyncPostgresDb`."""
+
+from agno_nb.db.postgres import AsyncPostgresDb
+
+__all__ = ["AsyncPostgresDb"]

@@ -1,0 +1,5 @@
+"""agno's path of :class:`SqliteDb`."""
+
+from agno_nb.db.sqlite import SqliteDb
+
+__all__ = ["SqliteDb"]

@@ -1,0 +1,216 @@
+"""agno's names of what a session has, and sessions that agents, teams and workflows share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agno_nb.agent import Agent
+from agno_nb.db.base import Db
+from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.db.missing_stores import JsonDb, MissingStore, MongoDb
+from agno_nb.errors import InvalidInputError, SessionOwnershipError
+from agno_nb.session import AgentSession, TeamSession, WorkflowSession
+from agno_nb.team import Team
+from agno_nb.testing import FunctionModel, ScriptedModel, call
+from agno_nb.types import Message, RunOutput, RunStatus, SessionSummary, UserMemory
+from agno_nb.workflow import Workflow
+
+
+@pytest.fixture(params=["DuckDb", "InMemoryDb"])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Db:
+    return DuckDb(tmp_path / "store.duckdb") if request.param == "DuckDb" else InMemoryDb()
+
+
+def echo(messages: list[Message], tools: Any) -> str:
+    return f"re: {messages[-1].content}"
+
+
+def contents(messages: list[Message]) -> list[str | None]:
+    return [message.content for message in messages]
+
+
+def lookup(word: str) -> str:
+    """Look up a word."""
+    return f"about {word}"
+
+
+def test_an_agent_a_team_and_a_workflow_share_a_session(db: Db) -> None:
+    model = FunctionModel(echo)
+    agent = Agent(model, id="agent", db=db, add_history_to_context=True)
+    team = Team([Agent(model, id="member")], model=model, id="team", db=db, add_history_to_context=True)
+    workflow = Workflow([lambda step_input: "done"], id="flow", db=db)
+    for number, runnable in enumerate((agent, team, workflow, agent)):
+        runnable.run(f"q{number}", session_id="s", user_id="ada")
+    sent = [message for message in model.requests[-1].messages if message.role != "system"]
+    assert contents(sent) == ["q0", "re: q0", "q1", "re: q1", "q2", "done", "q3"]
+    of_team = [message for message in model.requests[1].messages if message.role != "system"]
+    assert contents(of_team) == ["q0", "re: q0", "q1"]
+    assert db.sessions_df()[["session_type", "component_id", "num_runs"]].to_numpy().tolist() == [["agent", "agent", 4]]
+    assert db.runs_df()[["kind", "run_index"]].to_numpy().tolist() == [
+        ["agent", 0], ["team", 1], ["workflow", 2], ["agent", 3],
+    ]  # fmt: skip
+    session = team.get_session("s")
+    assert isinstance(session, AgentSession)
+    assert contents(session.get_messages(team_id="team", skip_roles=["system"])) == ["q1", "re: q1"]
+    assert contents(agent.get_session_messages("s", agent_id="agent")) == ["q0", "re: q0", "q3", "re: q3"]
+    assert db.verify() == []
+    # Each kind continues from the other's turns after a fork, too.
+    fork = agent.fork_session("s", to_run_index=1)
+    assert [run.kind.value for run in fork.runs] == ["agent", "team"]
+    again = team.regenerate(session.runs[1].run_id, user_id="ada")
+    assert (again.run_index, again.attempt, again.kind.value) == (1, 1, "team")
+
+
+def test_a_session_has_agnos_names(db: Db) -> None:
+    model = ScriptedModel([call("lookup", word="owl"), "An owl.", "Yes."])
+    agent = Agent(model, id="a", tools=[lookup], instructions="Be brief.", db=db, session_state={"n": 1})
+    first = agent.run("What is an owl?", session_id="s", user_id="ada")
+    agent.run("Sure?", session_id="s", user_id="ada")
+    session = db.get_session("s")
+    assert isinstance(session, AgentSession)
+    assert (session.agent_id, session.team_id, session.workflow_id) == ("a", None, None)
+    assert session.session_data == {"session_state": {"n": 1}}
+    found = session.get_run(first.run_id)
+    assert (found is not None and found.content, session.get_run("none")) == ("An owl.", None)
+    assert contents(session.get_chat_history()) == ["What is an owl?", None, "An owl.", "Sure?", "Yes."]
+    assert contents(session.get_chat_history(last_n_runs=1)) == ["Sure?", "Yes."]
+    assert [call.tool_name for call in session.get_tool_calls()] == ["lookup"]
+    assert contents(session.get_messages(limit=3)) == ["Be brief.", "Sure?", "Yes."]
+    with_result = [None, "about owl", "An owl.", "Sure?", "Yes."]
+    assert contents(session.get_messages(limit=5, skip_roles=["system"])) == with_result
+    # The call of the result is beyond the limit.
+    assert contents(session.get_messages(limit=4, skip_roles=["system"])) == with_result[2:]
+    assert session.get_messages(skip_statuses=[RunStatus.COMPLETED]) == []
+    assert session.get_session_summary() is None
+    limited = agent.get_session("s", user_id="ada", runs_limit=1)
+    assert limited is not None
+    assert [run.input for run in limited.runs] == ["Sure?"]
+
+
+def test_messages_of_runs_that_did_not_complete_are_left_out_by_default(db: Db) -> None:
+    agent = Agent(ScriptedModel(["fine"]), db=db)
+    agent.run("one", session_id="s")
+    with pytest.raises(Exception, match="no reply"):
+        agent.run("two", session_id="s")
+    session = db.get_session("s")
+    assert session is not None
+    assert contents(session.get_messages()) == ["one", "fine"]
+    assert contents(session.get_messages(skip_statuses=[])) == ["one", "fine", "two"]
+    assert contents(agent.get_session_messages("s", skip_statuses=["ERROR"])) == ["one", "fine"]
+
+
+def test_sessions_runs_summaries_and_memories_become_dicts_and_back(db: Db) -> None:
+    member = Agent(FunctionModel(echo), id="m")
+    team = Team(
+        [member], model=ScriptedModel([call("delegate_task_to_member", member_id="m", task="x"), "Done."]), db=db
+    )
+    team.run("go", session_id="s", user_id="ada", images=[])
+    db.add_summary(SessionSummary(session_id="s", summary="They went.", topics=["going"], to_run_index=0))
+    session = team.get_session("s", "ada")
+    assert isinstance(session, TeamSession)
+    data = json.loads(json.dumps(session.to_dict()))
+    assert (data["team_id"], data["session_type"], data["summary"]["summary"]) == ("team", "team", "They went.")
+    again = TeamSession.from_dict(data)
+    assert (again.session_id, again.team_id, str(again.summary)) == ("s", "team", "They went.")
+    assert [run.run_id for run in again.runs] == [run.run_id for run in session.runs]
+    assert again.messages == session.messages
+    assert "runs" not in session.to_dict(include_runs=False)
+    run = session.runs[0]
+    assert json.loads(run.to_json())["team_id"] == "team"
+    back = RunOutput.from_dict(json.loads(run.to_json()))
+    assert (back.messages, back.tools, back.metrics, back.status) == (run.messages, run.tools, run.metrics, run.status)
+    assert [nested.content for nested in back.nested_runs] == ["re: x"]
+    memory = UserMemory(memory="Goes.", user_id="ada", agent_id="m", topics=["going"])
+    assert UserMemory.from_dict(memory.to_dict()) == memory
+    assert (memory.agent_id, memory.component_id) == ("m", "m")
+
+
+def test_a_dict_of_agno_is_read() -> None:
+    data = {
+        "session_id": "s",
+        "agent_id": "a",
+        "session_data": {"session_name": "N", "session_state": {"n": 1}},
+        "runs": None,
+    }
+    session = AgentSession.from_dict(data)
+    assert (session.component_id, session.session_name, session.session_state, session.runs) == ("a", "N", {"n": 1}, [])
+
+
+def test_changes_of_session_data_are_saved(db: Db) -> None:
+    agent = Agent(FunctionModel(echo), db=db, session_state={"n": 1})
+    agent.run("hi", session_id="s", user_id="ada")
+    session = agent.get_session("s", "ada")
+    assert session is not None
+    session.session_data["session_state"]["n"] = 2
+    session.session_data.update(session_name="Renamed")
+    session.metadata = {"tag": 1}
+    saved = agent.save_session(session)
+    assert (saved.session_name, saved.session_state, saved.metadata) == ("Renamed", {"n": 2}, {"tag": 1})
+    assert saved == agent.get_session("s", "ada")
+    assert agent.run("again", session_id="s", user_id="ada").session_state == {"n": 2}
+    with pytest.raises(InvalidInputError, match=r"session_data\['color'\] is not stored"):
+        session.session_data["color"] = "red"
+    with pytest.raises(SessionOwnershipError):
+        agent.save_session(session, user_id="bob")
+
+
+def test_a_fork_under_agnos_name_is_the_id_of_the_new_session(db: Db) -> None:
+    agent = Agent(FunctionModel(echo), db=db)
+    agent.run("hi", session_id="s")
+    fork = agent.fork_session(source_session_id="s")
+    session = db.get_session(fork)
+    assert session is not None
+    assert session.session_data["forked_from_session_id"] == "s"
+    assert agent.run("on", session_id=fork).run_index == 1
+    with pytest.raises(InvalidInputError, match="got both session_id and source_session_id"):
+        agent.fork_session("s", source_session_id="s")  # type: ignore[call-overload]
+
+
+async def test_session_methods_of_agno_have_async_versions(db: Db) -> None:
+    agent = Agent(FunctionModel(echo), db=db)
+    await agent.arun("hi", session_id="s")
+    assert isinstance(await agent.afork_session(source_session_id="s"), str)
+    session = await agent.aget_session("s", runs_limit=0)
+    assert session is not None
+    assert session.runs == []
+    assert (await agent.asave_session(session)).session_id == "s"
+
+
+def test_a_team_session_and_a_workflow_session_have_inputs_and_outputs(db: Db) -> None:
+    team = Team([Agent(FunctionModel(echo))], model=FunctionModel(echo), id="t", db=db)
+    workflow = Workflow([lambda step_input: f"done {step_input.input}"], db=db)
+    for text in ("a", "b"):
+        team.run(text, session_id="t")
+        workflow.run(text, session_id="w")
+    of_team, of_workflow = team.get_session("t"), workflow.get_session("w")
+    assert isinstance(of_team, TeamSession)
+    assert of_team.get_team_history() == [("a", "re: a"), ("b", "re: b")]
+    assert (of_team.get_team_history("t", 1), of_team.get_team_history("other")) == ([("b", "re: b")], [])
+    assert isinstance(of_workflow, WorkflowSession)
+    assert of_workflow.get_workflow_history(1) == [("b", "done b")]
+
+
+def test_a_run_that_is_put_into_a_session_replaces_the_one_with_its_id() -> None:
+    session = AgentSession(session_id="s")
+    run = RunOutput(session_id="s", input="one")
+    session.upsert_run(run)
+    session.upsert_run(RunOutput(session_id="s", run_id=run.run_id, input="two"))
+    assert [each.input for each in session.runs] == ["two"]
+
+
+@pytest.mark.parametrize("store", MissingStore.__subclasses__())
+def test_a_store_that_only_agno_has_names_the_nearest_one(store: type[MissingStore]) -> None:
+    with pytest.raises(InvalidInputError, match=f"agno_nb has no {store.__name__}; "):
+        store(db_url="mongodb://localhost")
+
+
+def test_the_errors_of_missing_stores_are_about_them() -> None:
+    with pytest.raises(InvalidInputError, match=r"no JsonDb; use SqliteDb\(db_file=...\).*export_session"):
+        JsonDb(db_path="tmp")
+    with pytest.raises(InvalidInputError, match=r"no MongoDb; use PostgresDb\(db_url=...\)"):
+        MongoDb(db_url="x")

@@ -1,0 +1,156 @@
+"""``continue_run()`` of runs that have ended: from any of their messages, or for another answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agno_nb.agent import Agent
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.errors import InvalidInputError, RunError, RunNotContinuableError
+from agno_nb.team import Team
+from agno_nb.testing import ScriptedModel, call
+from agno_nb.types import RunOutput
+from agno_nb.workflow import Workflow
+
+
+def population(city: str) -> str:
+    """Look it up."""
+    return {"Paris": "2.1 M", "Tokyo": "13.9 M"}[city]
+
+
+def expert(*replies: Any, **settings: Any) -> tuple[Agent, ScriptedModel, InMemoryDb]:
+    model, db = ScriptedModel([call("population", city="Paris"), "It is 2.1 M.", *replies]), InMemoryDb()
+    agent = Agent(model, name="expert", tools=[population], db=db, session_id="s", **settings)
+    return agent, model, db
+
+
+def sent(model: ScriptedModel) -> list[tuple[str, str | None]]:
+    """Return the roles and texts of the latest request."""
+    return [(message.role, message.content) for message in model.requests[-1].messages]
+
+
+QUESTION = [("user", "Paris?"), ("assistant", None), ("tool", "2.1 M")]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "index"),
+    [
+        ({"input": "And Tokyo?"}, [*QUESTION, ("assistant", "It is 2.1 M."), ("user", "And Tokyo?")], 4),
+        ({"continue_from": "last_user", "input": "I mean Tokyo."}, [QUESTION[0], ("user", "I mean Tokyo.")], 1),
+        ({"continue_from": "last_user"}, QUESTION[:1], 1),
+        ({"continue_from": 3}, QUESTION, 3),
+        ({"continue_from": 2, "input": "Stop."}, [QUESTION[0], ("user", "Stop.")], 1),
+        ({"continue_from": 0, "input": "Tokyo?"}, [("user", "Tokyo?")], 0),
+        ({"regenerate": True}, QUESTION, 3),
+        ({"regenerate": True, "additional_instructions": "Shorter."}, [*QUESTION, ("user", "Shorter.")], 3),
+        ({}, QUESTION, 3),
+    ],
+    ids=[
+        "input",
+        "last_user and input",
+        "last_user",
+        "3",
+        "pairs stay whole",
+        "0",
+        "regenerate",
+        "instructions",
+        "none",
+    ],
+)
+def test_a_new_attempt_starts_from_a_part_of_the_messages(
+    options: dict[str, Any], expected: list[tuple[str, str | None]], index: int
+) -> None:
+    agent, model, db = expert("Again.")
+    run = agent.run("Paris?")
+    again = agent.continue_run(run_id=run.run_id, **options)
+    assert sent(model) == expected
+    assert (again.content, again.run_index, again.attempt) == ("Again.", 0, 1)
+    assert (again.forked_from_run_id, again.forked_from_message_index) == (run.run_id, index)
+    assert again.regenerated_from == (run.run_id if "regenerate" in options else None)
+    stored = db.get_run(again.run_id)
+    assert stored is not None
+    assert (stored.forked_from_run_id, stored.regenerated_from) == (run.run_id, again.regenerated_from)
+    assert [(m.role, m.content) for m in stored.messages] == [*expected, ("assistant", "Again.")]
+    original = db.get_run(run.run_id)
+    assert original is not None
+    assert original.content == "It is 2.1 M."
+
+
+@pytest.mark.parametrize("options", [{"regenerate": True, "replace_original": False}, {"fork": True, "input": "And?"}])
+def test_both_runs_stay_in_the_history(options: dict[str, Any]) -> None:
+    agent, model, _ = expert("Again.", "Later.")
+    agent.add_history_to_context = True
+    run = agent.run("Paris?")
+    again = agent.continue_run(run, add_history_to_context=False, **options)
+    assert (again.run_index, again.attempt) == (1, 0)
+    agent.run("Both?")
+    answers = [text for role, text in sent(model) if role == "assistant" and text]
+    assert answers[0] == "It is 2.1 M."
+    assert answers[-1] == "Again."
+
+
+def test_the_history_has_the_new_attempt_only() -> None:
+    agent, model, _ = expert("Again.", "Later.", add_history_to_context=True)
+    run = agent.run("Paris?")
+    agent.continue_run(run, regenerate=True)
+    agent.run("And?")
+    assert sent(model) == [*QUESTION, ("assistant", "Again."), ("user", "And?")]
+
+
+def test_a_failed_run_is_tried_again_from_where_it_failed() -> None:
+    agent, _, _ = expert()
+    agent.model = ScriptedModel([call("population", city="Paris")])
+    with pytest.raises(RunError) as failure:
+        agent.run("Paris?")
+    run = failure.value.run_output
+    assert run is not None
+    agent.model = again = ScriptedModel(["It is 2.1 M."])
+    assert agent.continue_run(run_id=run.run_id).content == "It is 2.1 M."
+    assert sent(again) == QUESTION
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"replace_original": False}, "replace_original needs regenerate=True"),
+        ({"regenerate": True, "fork": True}, "regenerate=True cannot be combined with continue_from or fork"),
+        ({"regenerate": True, "continue_from": 1}, "regenerate=True cannot be combined"),
+        ({"continue_from": "start"}, 'continue_from is \'start\'; pass "end", "last_user", or a number'),
+        ({"continue_from": 9}, "continue_from is 9"),
+        ({"continue_from": 0}, "continue_from=0 keeps no user message"),
+    ],
+)
+def test_options_that_contradict_are_refused(options: dict[str, Any], problem: str) -> None:
+    agent, model, _ = expert()
+    run = agent.run("Paris?")
+    with pytest.raises(InvalidInputError, match=problem):
+        agent.continue_run(run, **options)
+    assert len(model.requests) == 2
+
+
+async def test_the_entry_points_of_continue_run() -> None:
+    agent, _, _ = expert("One.", "Two.", "Three.")
+    run = agent.run("Paris?")
+    assert (await agent.acontinue_run(run_id=run.run_id, input="1")).content == "One."
+    events = [event async for event in agent.acontinue_run(run_id=run.run_id, input="2", stream=True)]
+    assert events[-1].content == "Two."
+    *_, last = agent.continue_run(run, input="3", stream=True, yield_run_output=True)
+    assert isinstance(last, RunOutput)
+    assert last.content == "Three."
+
+
+def test_a_run_of_a_team_is_continued() -> None:
+    model = ScriptedModel([call("delegate_task_to_member", member_id="ada", task="x"), "Ours.", "Again."])
+    team = Team([Agent(ScriptedModel(["Mine."]), name="ada")], model=model, db=InMemoryDb())
+    run = team.run("go")
+    again = team.continue_run(run, regenerate=True)
+    assert (again.content, again.attempt) == ("Again.", 1)
+    assert [role for role, _ in sent(model)] == ["system", "user", "assistant", "tool"]
+
+
+def test_a_completed_workflow_is_not_continued() -> None:
+    flow = Workflow([lambda step_input: "done"], db=InMemoryDb())
+    with pytest.raises(RunNotContinuableError, match="it is COMPLETED, not"):
+        flow.continue_run(flow.run("go"), input="more")
