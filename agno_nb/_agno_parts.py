@@ -32,6 +32,7 @@ NO_EFFECT = {
     "reasoning": "reasoning models reason by themselves; set `reasoning_effort` of the model",
     "reasoning_min_steps": "see `reasoning`",
     "reasoning_max_steps": "see `reasoning`",
+    "markdown": "of a run or workflow; an agent's `markdown=True` asks for Markdown, and displays always render it",
     "show_full_reasoning": "notebooks show the reasoning folded, terminals do not; `run.reasoning_content` has it",
     "show_reasoning": "see `show_full_reasoning`",
     "tags_to_include_in_markdown": "answers are shown with all tags, as text",
@@ -158,6 +159,8 @@ MISSING_MODULES = {
     "compression": _NO_COMPRESSION,
     "compaction": _NO_COMPRESSION,
     "filesystem": _NO_FILES,
+    "workflow.remote": "workflows on other machines; a step's function can call them",
+    "workflow.factory": "factories of workflows; write a function that returns the workflow of a user",
 }
 """Missing modules: the part, and the nearest thing that exists."""
 

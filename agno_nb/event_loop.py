@@ -11,6 +11,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import concurrent.futures.thread  # Registers its exit handler before ours, so that ours is called first.
+import contextlib
 import contextvars
 import os
 import queue
@@ -273,6 +274,25 @@ async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
         finally:
             del failure  # Its traceback refers to this frame, which would be a reference cycle.
     return cast("T", result)
+
+
+async def in_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run the user's async code in a thread with an event loop of its own, where it can also call blocking methods."""
+    started: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+
+    async def main() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        started.append((asyncio.get_running_loop(), task))
+        return await work()
+
+    try:
+        return await in_thread(lambda: asyncio.run(main()))
+    except asyncio.CancelledError:
+        for loop, task in started:
+            with contextlib.suppress(RuntimeError):  # The loop is closed.
+                loop.call_soon_threadsafe(task.cancel)
+        raise
 
 
 def is_closing(error: BaseException) -> bool:

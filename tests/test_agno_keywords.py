@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,9 +106,3 @@ def test_models_know_agnos_keywords() -> None:
         OpenAIChat(frequency_penalty=1)
     with pytest.raises(UnknownArgumentError, match='did you mean "temperature"'):
         OpenAIChat(temperatur=1)
-
-
-def test_the_docs_list_the_keywords_without_effect() -> None:
-    rows = [f"| `{name}` | {reason} |" for name, reason in NO_EFFECT.items()]
-    text = (Path(__file__).parent.parent / "docs" / "agents.md").read_text(encoding="utf-8")
-    assert text.rstrip().splitlines()[-len(rows) :] == rows

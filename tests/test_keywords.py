@@ -80,7 +80,10 @@ def test_an_unknown_keyword_is_explained(public: Any) -> None:
         (lambda: Toolkit(nme="x"), "Toolkit() has no argument 'nme': did you mean \"name\"?"),  # type: ignore[call-arg]
         (lambda: tool(nam="x"), "@tool() has no argument 'nam': did you mean \"name\"?"),  # type: ignore[call-overload]
         (lambda: StepOutput(contnt="x"), "StepOutput() has no argument 'contnt': did you mean \"content\"?"),  # type: ignore[call-arg]
-        (lambda: agno_nb.InMemoryDb(db_file="x"), "InMemoryDb() has no argument 'db_file': it takes none"),  # type: ignore[call-arg]
+        (
+            lambda: agno_nb.InMemoryDb(db_file="x"),  # type: ignore[call-arg]
+            "InMemoryDb() has no argument 'db_file': known: id, memory_table, session_table",
+        ),
     ],
 )
 def test_the_nearest_keyword_is_named(make: Any, said: str) -> None:
@@ -100,7 +103,8 @@ def test_methods_of_a_store_explain_unknown_keywords() -> None:
     # What the pipeline calls for each turn is not wrapped.
     not_wrapped = {*dir(AsyncDb)} - {*_USER_METHODS}
     assert {name for name in not_wrapped if not name.startswith("_") and not name.endswith("_df")} == {
-        *("check_owner", "save_approvals", "save_partial", "get_summary_after", "query", "vacuum", "verify", "close"),
+        *("check_owner", "id", "save_approvals", "save_partial", "get_summary_after", "query", "vacuum"),
+        *("verify", "close"),
     }  # fmt: skip
 
 
@@ -182,7 +186,9 @@ def test_a_subclass_is_named_only_if_it_has_no_constructor_of_its_own() -> None:
 
 
 def test_signatures_are_those_that_help_shows() -> None:
-    assert list(inspect.signature(SqliteDb).parameters) == ["db_file", "db_url", "lock_timeout_s"]
+    assert list(inspect.signature(SqliteDb).parameters) == [
+        *("db_file", "db_url", "lock_timeout_s", "session_table", "memory_table", "id"),
+    ]  # fmt: skip
     assert "model" in inspect.signature(agno_nb.Agent).parameters
 
 

@@ -96,7 +96,16 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
         if not self.resolve_in_context:
             return {}
         metadata, state = context.metadata or {}, context.session_state
-        return {**metadata, **context.dependencies, **state, "user_id": context.user_id}
+        run = context.run
+        return {
+            "current_user_id": run.user_id,
+            "current_session_id": run.session_id,
+            "current_run_id": run.run_id,
+            **metadata,
+            **context.dependencies,
+            **state,
+            "user_id": run.user_id,
+        }
 
     async def _system_parts(self, context: RunContext) -> list[tuple[str, str]]:
         """Return the parts of the system message, each with its source."""

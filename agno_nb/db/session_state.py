@@ -57,7 +57,7 @@ def copy_state(state: JsonDict) -> JsonDict:
     """
     for _ in range(_MAX_COPY_ATTEMPTS):
         try:
-            return deepcopy(state)
+            return deepcopy(dict(state))
         except RecursionError:
             break
         except RuntimeError:  # Another thread has just added a key.

@@ -51,7 +51,8 @@ _USER_METHODS = (
     *("delete_sessions", "get_runs", "get_run", "get_child_runs", "get_messages", "get_session_metrics", "get_usage"),
     *("get_summary", "get_user_memories", "upsert_user_memory", "update_user_memory", "delete_user_memory"),
     *("clear_memories", "purge_sessions", "backup", "snapshot", "export_session", "import_session", "export_parquet"),
-    "import_parquet",
+    *("import_parquet", "upsert_sessions", "get_user_memory", "get_all_memory_topics", "get_user_memory_stats"),
+    *("upsert_memories", "delete_user_memories"),
 )
 """Methods that users call, unlike those that store a run."""
 

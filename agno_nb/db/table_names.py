@@ -6,14 +6,17 @@ another file next to the given one, or another schema.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 from agno_nb.errors import InvalidInputError
+
+C = TypeVar("C", bound=type[Any])
 
 SESSIONS = "agno_sessions"
 MEMORIES = "agno_memories"
@@ -21,16 +24,21 @@ LONGEST_NAME = 63
 """Maximum length of a name in Postgres, in bytes. Longer names are truncated."""
 
 
-class TableOptions(TypedDict, total=False):
-    """Arguments of every store for programs written for agno.
-
-    Only the first three have an effect. Runs are stored with their sessions, versions of the schema in every store; the
-    other tables belong to parts of agno that this package does not have.
-    """
+class StoreNames(TypedDict, total=False):
+    """Arguments of every store for programs written for agno."""
 
     session_table: str | None
     memory_table: str | None
     id: str | None
+
+
+class TableOptions(StoreNames, total=False):
+    """With agno's names of other tables, which have no effect and are not listed in signatures.
+
+    Runs are stored with their sessions, and the version of the schema in every store. The others belong to parts of
+    agno that this package does not have.
+    """
+
     runs_table: str | None
     versions_table: str | None
     metrics_table: str | None
@@ -59,6 +67,21 @@ class TableOptions(TypedDict, total=False):
     mcp_oauth_codes_table: str | None
     mcp_oauth_refresh_tokens_table: str | None
     mcp_oauth_keys_table: str | None
+
+
+UNUSED_TABLES = TableOptions.__annotations__.keys() - StoreNames.__annotations__.keys()
+
+
+def ignore_unused_tables(cls: C) -> C:
+    """Make the constructor of a store accept :data:`UNUSED_TABLES`."""
+    init = cls.__init__
+
+    @functools.wraps(init)
+    def without_unused(self: object, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **{name: value for name, value in kwargs.items() if name not in UNUSED_TABLES})
+
+    cls.__init__ = without_unused
+    return cls
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ from agno_nb.types import (
     Variable,
     to_plain_text,
 )
-from agno_nb.types.step_requirements import STEP_CALL_PREFIX
 
 METRICS = (*TOKEN_COUNTS, "cost", "time_to_first_token_s", "duration_s")
 _CELL_INFO = ("notebook", "cell_id", "execution_count", "cell_hash", "kernel_id")
@@ -368,7 +367,7 @@ def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) 
     own = {call.tool_call_id: call for call in calls} if row["run_id"] == run_id else {}
     written = ToolCall(tool_call_id=row["tool_call_id"], tool_name=row["tool_name"], arguments=row["arguments"])
     call = own.get(row["tool_call_id"], written)
-    is_step = row["tool_call_id"].startswith(STEP_CALL_PREFIX)
+    is_step = StepRequirement.is_call_id(row["tool_call_id"])
     as_field = StepInputField.from_stored if is_step else lambda values: UserInputField(**values)
     call.user_input_schema = [as_field(values) for values in row["user_input_fields"]]
     requirement = (StepRequirement if is_step else Requirement)(

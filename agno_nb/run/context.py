@@ -7,6 +7,7 @@ import contextvars
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,34 @@ _noticed: set[str] = set()
 
 def discard_event(event: RunOutputEvent) -> None:
     """Receive an event that has no other listener."""
+
+
+class SessionState(dict[str, Any]):
+    """The state of a session during a run, with the IDs of the run under agno's names.
+
+    ``state["current_user_id"]`` and ``state.get("current_user_id")`` find the user, and so `current_session_id` and
+    `current_run_id`. They are not items of the state, so they are neither stored nor sent.
+    """
+
+    def __init__(self, values: Mapping[str, Any], run: RunOutput) -> None:
+        super().__init__(values)
+        self.run = run
+
+    def ids(self) -> JsonDict:
+        run = self.run
+        return {"current_user_id": run.user_id, "current_session_id": run.session_id, "current_run_id": run.run_id}
+
+    def __missing__(self, name: str) -> Any:
+        return self.ids()[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else self.ids().get(name, default)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> JsonDict:
+        return deepcopy(dict(self), memo)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
 
 
 @dataclass(kw_only=True)

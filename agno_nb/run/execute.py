@@ -42,6 +42,7 @@ from agno_nb.run.context import (
     MAX_DEPTH,
     Emit,
     RunContext,
+    SessionState,
     current_run,
     current_step,
     current_tool_call_id,
@@ -112,7 +113,7 @@ async def execute(
         if parent.is_continued and paused_run is None:
             paused_run = await find_earlier_child(runnable, text, parent)
             if paused_run is not None and paused_run.status is RunStatus.COMPLETED:
-                content = paused_run.get_content_as_string()
+                content = _final_content(paused_run)
                 emit_to(make_event(paused_run, RunEvent.run_completed, content=content, run_output=paused_run))
                 return paused_run
     context = _make_context(runnable, text, options, emit_to, paused_run)
@@ -308,7 +309,8 @@ def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun)
     else:
         stored = opened.session.session_state if context.db is not None else run.session_state
         kept = {} if runnable.overwrite_db_session_state else stored
-        context.session_state = merge_state(runnable.session_state, kept, options.get("session_state"))
+        state = merge_state(runnable.session_state, kept, options.get("session_state"))
+        context.session_state = SessionState(state, run)
         recorder.initial_state = revert(stored, run.state_changes)
     run.session_state = context.session_state
 
@@ -429,7 +431,7 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
         # Not earlier, because a cancelled parent waits until its children are stored.
         if context.parent is not None and task is not None:
             context.parent.child_tasks.discard(task)
-    context.emit(RunEvent[f"run_{run.status.lower()}"], content=run.get_content_as_string(), run_output=run)
+    context.emit(RunEvent[f"run_{run.status.lower()}"], content=_final_content(run), run_output=run)
     if isinstance(failure, asyncio.CancelledError) and cancel.is_cancelled(run.run_id):
         if task is not None:
             task.uncancel()
@@ -437,6 +439,10 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
     if failure is not None:
         raise failure
     return run
+
+
+def _final_content(run: RunOutput) -> Any:
+    return "" if run.content is None else run.content
 
 
 def _end_closed(context: RunContext) -> None:

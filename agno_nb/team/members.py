@@ -87,7 +87,7 @@ def _member_lines(members: Iterable[Agent], *, with_tools: bool, indent: str = "
     for each in members:
         # The leader cannot call a member of an inner team, and is told its name instead of its ID.
         called = (each.name or each.component_id) if indent else each.component_id
-        yield f"{indent}- {called}: {each.role or each.description or each.name}"
+        yield f"{indent}- {called}: {each.role or each.description or each.name or called}"
         if with_tools and (names := resolve_tools(each.listed_tools, tool_cache=each._tool_cache)):
             yield f"{indent}  Tools: {', '.join(names)}"
         inner = [part for part in each.parts if isinstance(part, Agent)]

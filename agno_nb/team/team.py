@@ -26,7 +26,7 @@ from agno_nb.team.delegation import (
     delegation_tool,
     get_member_information,
 )
-from agno_nb.team.members import MemberFactory, check_members, choose_members, leader_prompt
+from agno_nb.team.members import MemberFactory, check_members, choose_members, describe_members, leader_prompt
 from agno_nb.team.mode import TeamMode
 from agno_nb.tools import Tool
 from agno_nb.tools.history import previous_turns
@@ -157,6 +157,20 @@ class Team(Agent):
                 member.model = self.model
             if isinstance(member, Team):
                 member.initialize_team()
+
+    def get_members_system_message_content(
+        self, indent: int = 0, run_context: RunContext | None = None, async_mode: bool = False
+    ) -> str:
+        """Return the list of members as the leader sees it.
+
+        Parameters
+        ----------
+        indent, async_mode
+            Accepted for programs written for agno; they have no effect.
+        run_context : RunContext, optional
+            The run whose members are listed, if a function returns them.
+        """
+        return describe_members(self, self.parts if run_context is None else run_context.members)
 
     @property
     def parts(self) -> Sequence[Agent]:

@@ -215,9 +215,9 @@ class RunOutputEvent:
     component_id: str | None = None
     component_name: str | None = None
     """Name of the agent, team or workflow. Events of nested runs are in the same stream."""
-    content: str | None = None
-    """For RunContent: the new text. For the final event: the whole answer. For retries, fallbacks, tool call limits and
-    missing answers: a sentence that describes the event."""
+    content: Any = None
+    """For RunContent: the new text. For the final event: the whole answer, or an object of the `output_schema`. For
+    retries, fallbacks, tool call limits and missing answers: a sentence that describes the event."""
     reasoning_content: str | None = None
     """For RunContent: the new reasoning."""
     discards_content: bool = False

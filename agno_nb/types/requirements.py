@@ -208,6 +208,9 @@ class Requirement:
     note = Alias[str | None]("tool.confirmation_note", "Reason for the decision. Reasons for a rejection are sent.")
     resolved_by = Alias[str | None]("tool.resolved_by", "Who answered. Commands and widgets set the notebook's user.")
 
+    member_agent_name = Alias[str | None]("component_name", "agno's name, which it sets for members of a team only.")
+    member_run_id = Alias[str]("run_id", "agno's name, which it sets for members of a team only.")
+
     def __setattr__(self, name: str, value: Any) -> None:
         # A misspelt name must not create a new attribute.
         if name not in type(self).__dataclass_fields__ and not hasattr(type(self), name):
@@ -354,6 +357,11 @@ class Requirement:
         """Whether the call was approved, and its result is not known."""
         is_allowed = self.kind != "external_execution" and self.confirmed is not False
         return is_allowed and self._is_resolved and not self.tool.is_finished
+
+    @property
+    def shown_arguments(self) -> str:
+        """The arguments to show to a person, as JSON."""
+        return self.tool.arguments
 
     @property
     def subject(self) -> str:

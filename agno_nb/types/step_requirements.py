@@ -22,7 +22,7 @@ from agno_nb.types.messages import ToolCall
 from agno_nb.types.requirements import Requirement, UserInputField
 from agno_nb.types.steps import StepOutput
 
-Purpose = Literal["confirmation", "user_input", "route_selection", "output_review", "iteration_review", "error"]
+StepPurpose = Literal["confirmation", "user_input", "route_selection", "output_review", "iteration_review", "error"]
 """What a step needs: approval, values, the choice of a route, a review of its output, or a decision about its error."""
 
 
@@ -51,21 +51,27 @@ class OnError(StrEnum):
 
 
 class OnTimeout(StrEnum):
-    """What happens if nobody answered in time. The time is compared when the run is continued."""
+    """What happens without an answer in time. The time is compared when the run is continued."""
 
     cancel = "cancel"
     skip = "skip"
     approve = "approve"
 
 
-STEP_CALL_PREFIX = "step:"
+_CALL_PREFIX = "step:"
 """How the call IDs of step requirements begin; the purpose and the path of the step follow."""
 _SELECTION = "selection"
 _OUTPUT = "output"
 
 _JSON_TYPES = {
-    "str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"
-}  # fmt: skip
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "list": "array",
+    "dict": "object",
+}
+_TYPE_NAMES = {**_JSON_TYPES, **{each: each for each in _JSON_TYPES.values()}, "text": "string"}
 
 
 @suggest_on_unknown_kwarg({})
@@ -100,15 +106,22 @@ class StepInputField(UserInputField):
         required: bool = True,
         allowed_values: Sequence[Any] | None = None,
     ) -> None:
-        if field_type not in _JSON_TYPES:
+        if field_type not in _TYPE_NAMES:
             raise InvalidInputError(f"field_type of {name!r} is {field_type!r}; pass one of {', '.join(_JSON_TYPES)}")
-        json_type = _JSON_TYPES[field_type]
+        json_type = _TYPE_NAMES[field_type]
         schema: JsonDict = {"type": json_type} if required else {"type": [json_type, "null"], "default": None}
         if allowed_values is not None:
             schema["enum"] = [*allowed_values] if required else [*allowed_values, None]
         super().__init__(name=name, description=description or "", schema=schema)
         if value is not None:
             self.set_value(value)
+
+    @classmethod
+    def for_route(cls, choices: Sequence[str], *, multiple: bool) -> Self:
+        """Return the field for the route of a router."""
+        field, one = cls(_SELECTION), {"type": "string", "enum": [*choices]}
+        field.schema = {"type": "array", "items": one, "minItems": 1} if multiple else one
+        return field
 
     @classmethod
     def from_stored(cls, values: JsonDict) -> Self:
@@ -163,7 +176,7 @@ class StepRequirement(Requirement):
     @classmethod
     def for_step(
         cls,
-        purpose: Purpose,
+        purpose: StepPurpose,
         path: str,
         *,
         run_id: str,
@@ -174,7 +187,7 @@ class StepRequirement(Requirement):
         """Return a requirement of a workflow's run for the step at `path`. `values` that are None are left out."""
         arguments = json.dumps({name: each for name, each in values.items() if each is not None}, ensure_ascii=False)
         call = ToolCall(
-            tool_call_id=step_call_id(purpose, path),
+            tool_call_id=cls.call_id(purpose, path),
             tool_name=path.rpartition("/")[2],
             arguments=arguments,
             user_input_schema=[*fields],
@@ -182,10 +195,20 @@ class StepRequirement(Requirement):
         kind: Literal["confirmation", "user_input"] = "user_input" if fields else "confirmation"
         return cls(kind=kind, tool=call, run_id=run_id, component_name=component_name)
 
+    @staticmethod
+    def call_id(purpose: StepPurpose, path: str) -> str:
+        """Return the ID of the call that stands for a step."""
+        return f"{_CALL_PREFIX}{purpose}:{path}"
+
+    @staticmethod
+    def is_call_id(tool_call_id: str) -> bool:
+        """Whether a call stands for a step."""
+        return tool_call_id.startswith(_CALL_PREFIX)
+
     @property
-    def purpose(self) -> Purpose:
+    def purpose(self) -> StepPurpose:
         """What the step needs."""
-        return cast("Purpose", self.tool.tool_call_id.split(":", 2)[1])
+        return cast("StepPurpose", self.tool.tool_call_id.split(":", 2)[1])
 
     @property
     def path(self) -> str:
@@ -276,6 +299,10 @@ class StepRequirement(Requirement):
         """The values given."""
         return {each.name: each.value for each in self.user_input_fields if each.is_given} or None
 
+    @user_input.setter
+    def user_input(self, values: Mapping[str, Any]) -> None:
+        self.provide_user_input(values)
+
     @property
     def error_message(self) -> str:
         return str(self.values.get("error", ""))
@@ -314,8 +341,12 @@ class StepRequirement(Requirement):
 
     @property
     def is_timed_out(self) -> bool:
-        """Whether `on_timeout` applies, because nobody answered in time."""
-        return self.timeout_at is not None and not super()._is_resolved and datetime.now(UTC) >= self.timeout_at
+        """Whether `on_timeout` applies, because there was no answer in time."""
+        if self.timeout_at is None or datetime.now(UTC) < self.timeout_at:
+            return False
+        # Not `is_resolved`, which is true for all requirements after the run has continued.
+        missing = [each for each in self.user_input_fields if not (each.is_given or each.has_default)]
+        return self.confirmed is None and (self.kind == "confirmation" or bool(missing))
 
     @property
     def _is_resolved(self) -> bool:
@@ -450,6 +481,12 @@ class StepRequirement(Requirement):
         return self._is_resolved and not self.tool.is_finished
 
     @property
+    def shown_arguments(self) -> str:
+        """The values to show to a person, as JSON. The others say what the answers mean."""
+        shown = {name: each for name, each in self.values.items() if name in ("message", "output", "error")}
+        return json.dumps(shown, ensure_ascii=False)
+
+    @property
     def subject(self) -> str:
         return f"step {self.path!r}"
 
@@ -481,7 +518,7 @@ class StepRequirement(Requirement):
         return f"StepRequirement({self.purpose}, {brief(displayable(self.path))}, {state})"
 
 
-_QUESTIONS: dict[Purpose, str] = {
+_QUESTIONS: dict[StepPurpose, str] = {
     "confirmation": "asks to run step {step!r}",
     "user_input": "asks for values for step {step!r}",
     "route_selection": "asks for the route of {step!r}",
@@ -525,14 +562,3 @@ class ExecutorRequirement:
     @property
     def needs_executor_resolution(self) -> bool:
         return not self.is_resolved
-
-
-def step_call_id(purpose: Purpose, path: str) -> str:
-    """Return the ID of the call that stands for a step."""
-    return f"{STEP_CALL_PREFIX}{purpose}:{path}"
-
-
-def selection_field(choices: Sequence[str], *, multiple: bool) -> UserInputField:
-    """Return the input field for the route of a router."""
-    one: JsonDict = {"type": "string", "enum": [*choices]}
-    return UserInputField(name=_SELECTION, schema={"type": "array", "items": one, "minItems": 1} if multiple else one)

@@ -72,7 +72,7 @@ def _pending_item(requirement: Requirement) -> dict[str, Any]:
         "kind": requirement.kind,
         "who": without_controls(requirement.component_name or ""),
         "tool": without_controls(call.tool_name),
-        "arguments": displayable(indent_json(call.arguments)),
+        "arguments": displayable(indent_json(requirement.shown_arguments)),
         "fields": [
             {
                 "name": each.name,

@@ -11,6 +11,7 @@ They need the package cel-python. An expression can use:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -48,7 +49,7 @@ def compiled(condition: Any) -> Any:
 
 def _compile(expression: str) -> Callable[..., Any]:
     try:
-        import celpy  # type: ignore[import-not-found]
+        celpy = import_module("celpy")
     except ImportError:
         raise InvalidInputError(
             f"the expression {expression!r} needs cel-python; install it with `pip install cel-python`, or pass a "

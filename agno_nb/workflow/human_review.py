@@ -24,12 +24,12 @@ from agno_nb.types import (
     RunEvent,
     StepInputField,
     StepOutput,
+    StepPurpose,
     StepRequirement,
     StepStatus,
     UserInputField,
     now,
 )
-from agno_nb.types.step_requirements import Purpose, selection_field, step_call_id
 
 if TYPE_CHECKING:
     from agno_nb.workflow.execution import Node, WorkflowExecution
@@ -172,17 +172,20 @@ class Questions:
     def __init__(self, node: Node, execution: WorkflowExecution) -> None:
         assert node.human_review is not None
         self.node, self.execution, self.review = node, execution, node.human_review
+        self._has_asked = False
 
-    def find(self, purpose: Purpose, path: str | None = None) -> StepRequirement | None:
+    def find(self, purpose: StepPurpose, path: str | None = None) -> StepRequirement | None:
         """Return the question about `path` if it was asked."""
         run = self.execution.context.run
-        call_id = step_call_id(purpose, path or self.execution.path)
+        call_id = StepRequirement.call_id(purpose, path or self.execution.path)
         for each in run.requirements:
             if isinstance(each, StepRequirement) and each.run_id == run.run_id and each.tool.tool_call_id == call_id:
                 return each
         return None
 
-    def ask(self, purpose: Purpose, message: str | None, *, path: str | None = None, **values: Any) -> StepRequirement:
+    def ask(
+        self, purpose: StepPurpose, message: str | None, *, path: str | None = None, **values: Any
+    ) -> StepRequirement:
         """Return the question about `path`, which is asked if that has not been done."""
         context, review = self.execution.context, self.review
         path = path or self.execution.path
@@ -203,6 +206,7 @@ class Questions:
                 **values,
             )
             context.run.requirements.append(requirement)
+            self._has_asked = True
             event = self.event_of.get(purpose, RunEvent.step_paused)
             context.emit(event, step=path, details=_event_details(requirement))
         elif requirement.is_resolved and not requirement.tool.is_finished:
@@ -212,7 +216,7 @@ class Questions:
 
     def wait_for(self, *requirements: StepRequirement) -> None:
         """Pause the run unless all questions have their answers."""
-        if not all(each.is_resolved for each in requirements):
+        if self._has_asked or not all(each.is_resolved for each in requirements):
             raise NestedRunPaused(self.execution.context.run)
 
     def before(self, attempt: int) -> list[StepRequirement]:
@@ -223,7 +227,7 @@ class Questions:
         if choices := self.node.selectable:
             if review.requires_user_input or attempt:
                 multiple = review.allow_multiple_selections
-                field = selection_field(choices, multiple=multiple)
+                field = StepInputField.for_route(choices, multiple=multiple)
                 values: dict[str, Any] = {"choices": choices, "allow_multiple_selections": multiple}
                 asked.append(self.ask("route_selection", review.user_input_message, fields=[field], **values))
         elif review.requires_user_input and attempt == 0:

@@ -13,7 +13,7 @@ from agno_nb.workflow.cel import compiled
 from agno_nb.workflow.execution import Node, WorkflowExecution
 from agno_nb.workflow.human_review import HumanReview, takes_review_keywords
 from agno_nb.workflow.step import call_step_function
-from agno_nb.workflow.steps import StepGroup, StepLike, run_sequence
+from agno_nb.workflow.steps import StepGroup, StepLike, Steps, run_sequence
 from agno_nb.workflow.types import StepInput
 
 
@@ -48,7 +48,16 @@ class Router(StepGroup):
         description: str | None = None,
         human_review: HumanReview | None = None,
     ) -> None:
-        super().__init__(choices, name, description, human_review)
+        # A list is a choice of its own, with the name that agno gives it.
+        named = (
+            [
+                Steps(each, name=f"steps_group_{place}") if isinstance(each, list) else each
+                for place, each in enumerate(choices or ())
+            ]
+            if isinstance(choices, list | tuple)
+            else choices
+        )
+        super().__init__(named, name, description, human_review)
         if selector is None and not (human_review is not None and human_review.requires_user_input):
             raise InvalidInputError(
                 f"router {self.name!r} has no selector; pass a function, or requires_user_input=True to ask a person"

@@ -12,8 +12,9 @@ from typing import Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, NestedRunPaused, describe, failed_save, leaves
-from agno_nb.event_loop import in_thread, is_closing
+from agno_nb.event_loop import in_own_loop, in_thread, is_closing
 from agno_nb.run.context import current_step
+from agno_nb.run.options import RunOptions, first_set
 from agno_nb.run.runnable import Runnable
 from agno_nb.tools.invoke import call_sync_or_async, not_exiting
 from agno_nb.tools.result import to_text
@@ -173,12 +174,20 @@ class Step(Node):
         if any(run.step == path and run.is_paused for run in context.pending_children):
             context.emit(RunEvent.step_executor_continued, step=path, details=self._event_details(execution))
         try:
-            return await executor.arun(text, **context.child_options(executor))
+            return await executor.arun(text, **self._child_options(executor, execution))
         except NestedRunPaused as paused:
             run = paused.run_output
             details = {"executor_run_id": run.run_id, "executor_requirements": run.active_requirements}
             context.emit(RunEvent.step_executor_paused, step=path, details=self._event_details(execution) | details)
             raise
+
+    @staticmethod
+    def _child_options(executor: Runnable, execution: WorkflowExecution) -> RunOptions:
+        options = execution.context.child_options(executor)
+        for name in ("add_dependencies_to_context", "add_session_state_to_context"):
+            if first_set(execution.context.options.get(name), getattr(execution.workflow, name)):
+                options[name] = True
+        return options
 
     def _event_details(self, execution: WorkflowExecution) -> dict[str, Any]:
         """Return the attributes of agno's events of a step."""
@@ -257,21 +266,30 @@ async def _run_function(
             execution.context.emit(RunEvent.step_output, content=piece, step=path)
 
     called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    call = bind_arguments(function, step_input, execution)
+    # A function that is the whole workflow often calls blocking methods too.
+    is_workflow = "execution_input" in inspect.signature(function).parameters
     if inspect.isasyncgenfunction(called):
+
+        async def iterate() -> None:
+            async for piece in call():
+                loop.call_soon_threadsafe(collect, piece) if is_workflow else collect(piece)
+
         with not_exiting():
-            async for piece in bind_arguments(function, step_input, execution)():
-                collect(piece)
+            await (in_own_loop(iterate) if is_workflow else iterate())
     elif inspect.isgeneratorfunction(called):
-        generator = bind_arguments(function, step_input, execution)()
 
         def consume() -> None:
-            for piece in generator:
+            for piece in call():
                 loop.call_soon_threadsafe(collect, piece)
 
         with not_exiting():
             await in_thread(consume)
+    elif is_workflow and inspect.iscoroutinefunction(called):
+        with not_exiting():
+            return to_step_output(await in_own_loop(call))
     else:
-        return to_step_output(await call_step_function(function, step_input, execution))
+        return to_step_output(await call_sync_or_async(call))
     outcomes = [piece.run_output if isinstance(piece, RunOutputEvent) else piece for piece in pieces]
     outputs = [outcome for outcome in outcomes if isinstance(outcome, StepOutput | RunOutput)]
     return to_step_output(outputs[-1] if outputs else "".join(piece for piece in pieces if isinstance(piece, str)))

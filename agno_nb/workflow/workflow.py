@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import NestedRunPaused, leaves
-from agno_nb.run.context import RunContext
+from agno_nb.run.context import Emit, RunContext
 from agno_nb.run.options import first_set
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput, StepStatus
+from agno_nb.types import (
+    Message,
+    RunEvent,
+    RunOutput,
+    RunOutputEvent,
+    RunStatus,
+    Session,
+    SessionType,
+    StepOutput,
+    StepStatus,
+)
+from agno_nb.workflow.agent import WorkflowAgent, converse, is_call_of_workflow
 from agno_nb.workflow.execution import Node, WorkflowExecution
 from agno_nb.workflow.human_review import WorkflowRejected
 from agno_nb.workflow.steps import StepLike, run_sequence, to_nodes
@@ -52,10 +63,18 @@ class Workflow(Runnable):
     steps: StepLike = ()
     """The steps, in order."""
     _: KW_ONLY
+    agent: WorkflowAgent | None = None
+    """An agent that answers each message from earlier runs, or has the steps run on it."""
     add_workflow_history_to_steps: bool = False
     """Add input and output of the session's latest runs to the input of agents, teams and workflows in steps."""
     num_history_runs: int = 3
     """Number of latest runs to add."""
+    add_dependencies_to_context: bool = False
+    """Add the dependencies to the system prompts of the agents and teams in steps."""
+    add_session_state_to_context: bool = False
+    """Add the session's state to their system prompts."""
+    stream_executor_events: bool = True
+    """Whether streams have the events of the agents, teams and workflows in steps, besides the workflow's own."""
 
     _nodes: list[Node] = field(init=False)
 
@@ -66,11 +85,18 @@ class Workflow(Runnable):
     @property
     def parts(self) -> Sequence[Runnable]:
         """The agents, teams and workflows of its steps."""
-        return [runnable for node in self._nodes for runnable in node.runnables]
+        agents = [self.agent] if self.agent is not None else []
+        return [*agents, *(runnable for node in self._nodes for runnable in node.runnables)]
+
+    def _generate_name(self, session: Session) -> str:
+        """Return the beginning of the session's first input, because a workflow has no model."""
+        return session.runs[0].input[:60] if session.runs else self.name or self.component_id
 
     async def run_steps(self, context: RunContext) -> None:
         """Run the steps that are not completed yet."""
         run, options = context.run, context.options
+        if not self.stream_executor_events:
+            context.emit_to = _without_nested(context.emit_to, run.run_id)
         if context.message not in run.messages:
             run.messages.append(context.message)
         execution_input = WorkflowExecutionInput(
@@ -91,7 +117,15 @@ class Workflow(Runnable):
             run_context=context,
         )
         try:
-            outputs = await run_sequence(self._nodes, step_input, execution)
+            answer, outputs = None, list[StepOutput]()
+            if self.agent is None:
+                outputs = await run_sequence(self._nodes, step_input, execution)
+            else:
+
+                async def run_steps(query: str) -> list[StepOutput]:
+                    return await run_sequence(self._nodes, replace(step_input, input=query), execution)
+
+                answer, outputs = await converse(self.agent, step_input, run_steps)
         except BaseException as error:
             # A step's function may start several runs in a task group.
             parts = [*leaves(error)]
@@ -101,12 +135,23 @@ class Workflow(Runnable):
             if not any(isinstance(part, NestedRunPaused) for part in parts):
                 raise
             context.collect_child_requirements(None)
+            run.requirements = [each for each in run.requirements if not is_call_of_workflow(each)]
             run.status = RunStatus.PAUSED
             return
         run.content, run.content_type = _last_output(outputs)
-        answer = Message(role="assistant", content=run.get_content_as_string())
-        context.recorder.add_message(answer)
-        context.emit(RunEvent.run_content, content=answer.content)
+        if answer is not None and not outputs:
+            run.content, run.content_type = answer.content, answer.content_type
+        message = Message(role="assistant", content=run.get_content_as_string())
+        context.recorder.add_message(message)
+        context.emit(RunEvent.run_content, content=message.content)
+
+
+def _without_nested(emit_to: Emit, run_id: str) -> Emit:
+    def forward(event: RunOutputEvent) -> None:
+        if event.run_id == run_id:
+            emit_to(event)
+
+    return forward
 
 
 def _last_output(outputs: list[StepOutput]) -> tuple[Any, str]:

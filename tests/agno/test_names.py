@@ -1,13 +1,12 @@
 """agno's public names that concern sessions can be imported here, and its keywords and attributes exist.
 
-`names.toml` lists them. A name that is missing here has to be in its table `not_here`.
+`names.toml` lists them. Its tables `not_here` and `missing` have the exceptions, and nothing that is here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import re
 import subprocess
 import tomllib
 from collections.abc import Iterable
@@ -20,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from agno_nb._agno_parts import MISSING_KEYWORDS, MISSING_MODULES, NO_EFFECT
+from agno_nb._agno_parts import MISSING_KEYWORDS
 
 AGNO = tomllib.loads(Path(__file__).with_name("names.toml").read_text(encoding="utf-8"))
 NOT_HERE = [pattern for patterns in AGNO["not_here"].values() for pattern in patterns.split()]
@@ -30,12 +29,21 @@ def rows(table: str) -> list[Any]:
     return [pytest.param(owner, names.split(), id=owner) for owner, names in AGNO[table].items()]
 
 
-def is_here(name: str) -> bool:
-    return not any(fnmatchcase(name, pattern) for pattern in NOT_HERE)
+def is_here(owner: str, name: str) -> bool:
+    """Whether neither the name, nor the name with its owner, nor the owner (a method) is listed as not here."""
+    found = (name, f"{owner}.{name}", owner.rpartition(".")[2])
+    return not any(fnmatchcase(each, pattern) for each in found for pattern in NOT_HERE)
 
 
-def are_here(names: Iterable[str]) -> list[str]:
-    return [name for name in names if is_here(name)]
+def are_here(owner: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if is_here(owner, name)]
+
+
+def can_be_imported(module: str, name: str) -> bool:
+    try:
+        return hasattr(import_module(f"agno_nb.{module}"), name)
+    except ModuleNotFoundError:
+        return False
 
 
 @cache
@@ -48,13 +56,21 @@ def at(path: str) -> Any:
         return getattr(at(owner), name)
 
 
-def has_attribute(cls: type, name: str) -> bool:
+def has_attribute(path: str, name: str) -> bool:
+    try:
+        cls = at(path)
+    except AttributeError:
+        return False
     annotations = {key for base in cls.__mro__ for key in getattr(base, "__annotations__", {})}
     return hasattr(cls, name) or name in annotations or (is_dataclass(cls) and name in {f.name for f in fields(cls)})
 
 
-def accepts(call: Any, name: str) -> bool:
+def accepts(path: str, name: str) -> bool:
     """Whether a call with `name` and another, unknown keyword is refused for the other one, or explains `name`."""
+    try:
+        call = at(path)
+    except AttributeError:
+        return False
     of_class = inspect.isfunction(call) and "." in call.__qualname__
     try:
         result = call(*[object()] * of_class, **{name: None, "zzz": None})
@@ -63,49 +79,43 @@ def accepts(call: Any, name: str) -> bool:
     except TypeError as error:
         is_explained = name in MISSING_KEYWORDS and MISSING_KEYWORDS[name] in str(error)
         return is_explained or repr(name) not in str(error).split(":")[0]
-    raise AssertionError(f"{call} accepts any keyword")
+    raise AssertionError(f"{path} accepts any keyword")
+
+
+def assert_missing(table: str, owner: str, found: list[str]) -> None:
+    listed = AGNO["missing"][table].get(owner, "").split()
+    assert [f"agno_nb.{owner}: {name} is missing" for name in found if name not in listed] == []
+    assert [f"agno_nb.{owner}: {name} is here; remove it from `missing`" for name in listed if name not in found] == []
 
 
 @pytest.mark.parametrize(("module", "names"), rows("names"))
 def test_names_can_be_imported_from_the_path_of_agno(module: str, names: list[str]) -> None:
-    try:
-        ours = import_module(f"agno_nb.{module}")
-    except ModuleNotFoundError:
-        ours = None
-    assert [f"agno_nb.{module}.{name}" for name in are_here(names) if not hasattr(ours, name)] == []
+    found = [name for name in are_here(module, names) if not can_be_imported(module, name)]
+    assert_missing("names", module, found)
 
 
 @pytest.mark.parametrize(("path", "names"), rows("parameters"))
 def test_keywords_of_agno_are_accepted(path: str, names: list[str]) -> None:
-    names = are_here(names)
-    if names and path.rpartition(".")[2] in are_here([path.rpartition(".")[2]]):
-        assert [f"{path}({name}=)" for name in names if not accepts(at(path), name)] == []
+    found = [name for name in are_here(path, names) if not accepts(path, name)]
+    assert_missing("parameters", path, found)
 
 
 @pytest.mark.parametrize(("path", "names"), rows("attributes"))
 def test_objects_have_the_attributes_of_agno(path: str, names: list[str]) -> None:
-    assert [f"{path}.{name}" for name in are_here(names) if not has_attribute(at(path), name)] == []
+    found = [name for name in are_here(path, names) if not has_attribute(path, name)]
+    assert_missing("attributes", path, found)
 
 
-def test_every_exception_is_a_name_of_agno() -> None:
-    names = {
-        name
+def test_every_name_that_is_not_here_is_a_name_of_agno_and_not_here() -> None:
+    of_table = {
+        table: [(owner, name) for owner, names in AGNO[table].items() for name in names.split()]
         for table in ("names", "parameters", "attributes")
-        for text in AGNO[table].values()
-        for name in text.split()
     }
-    names |= {path.rpartition(".")[2] for path in AGNO["parameters"]}
-    assert [pattern for pattern in NOT_HERE if not any(fnmatchcase(name, pattern) for name in names)] == []
-
-
-@pytest.mark.parametrize("module", MISSING_MODULES)
-def test_a_missing_part_says_so(module: str) -> None:
-    with pytest.raises(ModuleNotFoundError, match=f"^agno_nb has no {re.escape(MISSING_MODULES[module])}"):
-        import_module(f"agno_nb.{module}")
-
-
-def test_a_keyword_is_either_missing_or_without_effect() -> None:
-    assert set(NO_EFFECT) & set(MISSING_KEYWORDS) == set()
+    known = {each for names in of_table.values() for owner, name in names for each in (name, f"{owner}.{name}")}
+    known |= {path.rpartition(".")[2] for path in AGNO["parameters"]}
+    assert [pattern for pattern in NOT_HERE if not any(fnmatchcase(name, pattern) for name in known)] == []
+    listed = [f"{owner}.{name}" for owner, name in of_table["names"] if not is_here(owner, name)]
+    assert [path for path in listed if can_be_imported(*path.rsplit(".", 1))] == []
 
 
 def test_the_tables_of_the_documentation_are_those_of_the_package(python: str, repository: Path) -> None:

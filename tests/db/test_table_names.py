@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
 import pickle
@@ -15,6 +16,7 @@ from agno_nb import Agent, AsyncDuckDb, AsyncSqliteDb, DuckDb, InMemoryDb, Sqlit
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.db.postgres import PostgresDb
 from agno_nb.db.sql_store import SqlDb
+from agno_nb.db.table_names import UNUSED_TABLES
 from agno_nb.errors import InvalidInputError, StoreError, UnknownArgumentError
 from agno_nb.memory import MemoryManager, UserMemory
 from agno_nb.testing import ScriptedModel
@@ -185,11 +187,17 @@ def test_errors_name_the_file_of_the_sessions(kind: type[DuckDb], tmp_path: Path
 
 @pytest.mark.parametrize("value", ["", 3, b"x"])
 def test_a_name_that_is_not_a_string_is_rejected(value: str, tmp_path: Path) -> None:
-    for name in ("session_table", "memory_table", "knowledge_table", "id"):
+    for name in ("session_table", "memory_table", "id"):
         with pytest.raises(InvalidInputError, match=f"{name} is "):
             SqliteDb(tmp_path / "data.db", **{name: value})  # type: ignore[arg-type]
         with pytest.raises(InvalidInputError, match=f"{name} is "):
             InMemoryDb(**{name: value})  # type: ignore[arg-type]
+
+
+def test_tables_that_have_no_effect_are_not_listed() -> None:
+    assert {"session_table", "memory_table", "id"} <= inspect.signature(SqliteDb).parameters.keys()
+    assert not UNUSED_TABLES & inspect.signature(SqliteDb).parameters.keys()
+    InMemoryDb(**dict.fromkeys(UNUSED_TABLES, "x"))  # type: ignore[misc]
 
 
 def test_unknown_names_are_corrected(tmp_path: Path) -> None:

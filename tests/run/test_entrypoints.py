@@ -219,7 +219,7 @@ def test_an_unknown_option_names_the_nearest(make: Make, door: Callable[..., Run
 def test_a_plain_stream_has_the_text_and_the_final_event(make: Make) -> None:
     agent = make(ScriptedModel([call("add", a=1), "It is two."]), tools=[add])
     events = list(agent.run("1+1?", stream=True))
-    assert {e.event for e in events[:-1]} == {RunEvent.run_content}
+    assert {e.event.name for e in events[:-1]} == {"run_content"}
     assert "".join(e.content or "" for e in events[:-1]) == "It is two."
     assert (events[-1].is_final, events[-1].content) == (True, "It is two.")
     if make.__name__ != "workflow":

@@ -268,7 +268,7 @@ def test_a_json_schema_is_an_output_schema() -> None:
     schema = {"title": "Count", "type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     model = ScriptedModel(['{"n": "x"}', '{"n": 3}'])
     run = Agent(model).run("how many?", output_schema=schema)
-    assert (run.content, run.content_type) == ({"n": 3}, "Count")
+    assert (run.content, run.content_type) == ({"n": 3}, "dict")
     assert "- n: 'x' is not of type 'integer'" in str(model.requests[1].messages[-1].content)
 
 

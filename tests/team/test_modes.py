@@ -83,6 +83,11 @@ def test_a_team_without_members_is_a_leader_alone() -> None:
     assert Team(model=ScriptedModel(["Alone."]), mode="broadcast").run("Hi").content == "Alone."
 
 
+def test_a_member_without_a_name_is_listed_by_its_id() -> None:
+    listed = Team([Agent(id="m1"), Agent()]).get_members_system_message_content()
+    assert listed == "<team_members>\n- m1: m1\n- agent: agent\n</team_members>"
+
+
 def test_the_leader_reads_its_members_with_a_tool() -> None:
     def lookup(query: str) -> str:
         """Look something up."""
@@ -90,14 +95,15 @@ def test_the_leader_reads_its_members_with_a_tool() -> None:
 
     inner = Team([Agent(name="Deep", role="Dives")], name="Divers", role="Go down")
     leader = ScriptedModel([call("get_member_information"), "Done."])
-    run = Team(
+    team = Team(
         [Agent(name="Reader", role="Reads", tools=[lookup]), inner],
         model=leader,
         get_member_information_tool=True,
         add_member_tools_to_context=True,
-    ).run("Who?")
+    )
+    run = team.run("Who?")
     members = "<team_members>\n- reader: Reads\n  Tools: lookup\n- divers: Go down\n  - Deep: Dives\n</team_members>"
-    assert run.tools[0].result == members
+    assert run.tools[0].result == team.get_members_system_message_content() == members
     assert members in (leader.requests[0].messages[0].content or "")
 
 
@@ -237,3 +243,12 @@ def test_the_settings_of_a_team_are_saved_with_its_mode(mode: TeamMode) -> None:
         team.respond_directly,
         team.delegate_to_all_members,
     )
+
+
+def test_the_content_of_the_final_event_is_the_object_of_the_schema() -> None:
+    class City(BaseModel):
+        name: str
+
+    team = Team([], model=ScriptedModel(['{"name": "Oslo"}']), output_schema=City)
+    *_, last = team.run("Go", stream=True)
+    assert (last.event, last.content) == (TeamRunEvent.run_completed, City(name="Oslo"))

@@ -229,8 +229,9 @@ def test_a_team_has_a_session_of_its_kind_and_all_that_agents_have(db: InMemoryD
     assert isinstance(session, TeamSession)
     assert db.get_session("s", SessionType.AGENT) is None
     assert [each.session_id for each in db.get_sessions(session_type="team", component_id="crew")] == ["s"]
-    with pytest.raises(InvalidInputError, match="session of a team"):
-        Agent(ScriptedModel(["x"]), db=db).run("Hi", user_id="ada", session_id="s")
+    Agent(ScriptedModel(["x"]), db=db).run("Hi", user_id="ada", session_id="s")
+    assert isinstance(db.get_session("s"), TeamSession)
+    assert [run.kind for run in db.get_runs("s")] == [SessionType.TEAM, SessionType.AGENT]
 
 
 def test_a_member_with_a_store_of_its_own_keeps_its_runs_there(db: InMemoryDb) -> None:
@@ -296,6 +297,7 @@ def test_a_pause_of_a_member_pauses_the_team_and_both_go_on(db: InMemoryDb, is_f
     ]  # fmt: skip
     (requirement,) = run.active_requirements
     assert (requirement.component_name, requirement.tool.tool_args) == ("writer", {"to": "Bob"})
+    assert (requirement.member_agent_name, requirement.member_run_id) == ("writer", run.member_responses[0].run_id)
     requirement.confirm()
     if is_fresh:
         done = crew().continue_run(run_id=run.run_id, session_id="s", requirements=[requirement])

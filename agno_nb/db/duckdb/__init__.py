@@ -20,7 +20,7 @@ from agno_nb.db.file_names import LOCK, FileId, check_lock_timeout, file_id, pat
 from agno_nb.db.pushdown import ColumnFilter, with_filtered_tables
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.statements import Connection
-from agno_nb.db.table_names import TableNames, TableOptions, file_of
+from agno_nb.db.table_names import StoreNames, TableNames, TableOptions, file_of, ignore_unused_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncDuckDb", "DuckDb"]
 
 
+@ignore_unused_tables
 @suggest_on_unknown_kwarg({})
 class DuckDb(SqlDb):
     """Sessions, runs, messages and tool calls in a DuckDB file.
@@ -51,7 +52,7 @@ class DuckDb(SqlDb):
     id : str, optional
         Identity of the store for your program; derived from its address by default.
     **tables
-        Names of agno's other tables, which have no effect.
+        Names of agno's other tables, such as `metrics_table`, have no effect.
 
     Raises
     ------
@@ -71,7 +72,7 @@ class DuckDb(SqlDb):
     True
     """
 
-    @listed_kwargs(TableOptions)
+    @listed_kwargs(StoreNames)
     def __init__(
         self,
         db_file: str | Path = "agno_nb.duckdb",
@@ -99,11 +100,12 @@ class DuckDb(SqlDb):
         return f"DuckDb({str(self._given_file)!r}{self._tables.describe()})"
 
 
+@ignore_unused_tables
 @suggest_on_unknown_kwarg({})
 class AsyncDuckDb(AsyncDb):
     """Async version of :class:`DuckDb`, with the same arguments and methods."""
 
-    @listed_kwargs(TableOptions)
+    @listed_kwargs(StoreNames)
     def __init__(
         self,
         db_file: str | Path = "agno_nb.duckdb",

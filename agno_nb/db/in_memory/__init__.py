@@ -19,13 +19,14 @@ from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteTransaction, TableCache, create_schema, translate_errors
 from agno_nb.db.sqlite_connections import connect
 from agno_nb.db.statements import Connection
-from agno_nb.db.table_names import TableNames, TableOptions
+from agno_nb.db.table_names import StoreNames, TableNames, TableOptions, ignore_unused_tables
 from agno_nb.errors import StoreError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@ignore_unused_tables
 @suggest_on_unknown_kwarg({})
 class InMemoryDb(SqlDb):
     """Sessions, runs, messages and tool calls in the memory of this process.
@@ -40,7 +41,7 @@ class InMemoryDb(SqlDb):
     id : str, optional
         Identity of the store for your program; derived from the object by default.
     **tables
-        Names of agno's other tables, which have no effect.
+        Names of agno's other tables, such as `metrics_table`, have no effect.
 
     Examples
     --------
@@ -48,7 +49,7 @@ class InMemoryDb(SqlDb):
     0
     """
 
-    @listed_kwargs(TableOptions)
+    @listed_kwargs(StoreNames)
     def __init__(self, **tables: Unpack[TableOptions]) -> None:
         super().__init__(_MemoryDriver(), tables=TableNames.of(tables), id=tables.get("id"))
 

@@ -16,11 +16,12 @@ from agno_nb._keywords import listed_kwargs, suggest_on_unknown_kwarg
 from agno_nb.db.base import AsyncDb
 from agno_nb.db.file_names import check_lock_timeout
 from agno_nb.db.sql_store import SqlDb
-from agno_nb.db.table_names import LONGEST_NAME, TableNames, TableOptions, schema_of
+from agno_nb.db.table_names import LONGEST_NAME, StoreNames, TableNames, TableOptions, ignore_unused_tables, schema_of
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import remember_secret
 
 
+@ignore_unused_tables
 @suggest_on_unknown_kwarg({})
 class PostgresDb(SqlDb):
     """Sessions, runs, messages, summaries and memories in a Postgres database.
@@ -46,7 +47,7 @@ class PostgresDb(SqlDb):
     id : str, optional
         Identity of the store for your program; derived from its address by default.
     **tables
-        Names of agno's other tables, which have no effect.
+        Names of agno's other tables, such as `metrics_table`, have no effect.
 
     Raises
     ------
@@ -67,7 +68,7 @@ class PostgresDb(SqlDb):
     PostgresDb('postgresql://localhost:5532/ai', db_schema='agno_nb')
     """
 
-    @listed_kwargs(TableOptions)
+    @listed_kwargs(StoreNames)
     def __init__(
         self,
         db_url: str,
@@ -108,11 +109,12 @@ class PostgresDb(SqlDb):
         return f"PostgresDb({str(self._url)!r}, db_schema={self.db_schema!r}{self._tables.describe()})"
 
 
+@ignore_unused_tables
 @suggest_on_unknown_kwarg({})
 class AsyncPostgresDb(AsyncDb):
     """Async version of :class:`PostgresDb`, with the same arguments and methods."""
 
-    @listed_kwargs(TableOptions)
+    @listed_kwargs(StoreNames)
     def __init__(
         self,
         db_url: str,

@@ -36,7 +36,7 @@ from agno_nb.db.pushdown import ColumnFilter, filter_condition
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite_connections import LOG, POLL_S, Opened, SqliteConnections, unusable_file
 from agno_nb.db.statements import Connection, marks
-from agno_nb.db.table_names import TableNames, TableOptions, file_of
+from agno_nb.db.table_names import StoreNames, TableNames, TableOptions, file_of, ignore_unused_tables
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreLocked
 from agno_nb.redact import without_userinfo
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@ignore_unused_tables
 @suggest_on_unknown_kwarg({})
 class SqliteDb(SqlDb):
     """Sessions, runs, messages, summaries and memories in a SQLite file.
@@ -68,7 +69,7 @@ class SqliteDb(SqlDb):
     id : str, optional
         Identity of the store for your program; derived from its address by default.
     **tables
-        Names of agno's other tables, which have no effect.
+        Names of agno's other tables, such as `metrics_table`, have no effect.
 
     Raises
     ------
@@ -88,7 +89,7 @@ class SqliteDb(SqlDb):
     True
     """
 
-    @listed_kwargs(TableOptions)
+    @listed_kwargs(StoreNames)
     def __init__(
         self,
         db_file: str | Path | None = None,
@@ -122,11 +123,12 @@ class SqliteDb(SqlDb):
         return f"SqliteDb({str(self._given_file)!r}{self._tables.describe()})"
 
 
+@ignore_unused_tables
 @suggest_on_unknown_kwarg({})
 class AsyncSqliteDb(AsyncDb):
     """Async version of :class:`SqliteDb`, with the same arguments and methods."""
 
-    @listed_kwargs(TableOptions)
+    @listed_kwargs(StoreNames)
     def __init__(
         self,
         db_file: str | Path | None = None,

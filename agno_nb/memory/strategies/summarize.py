@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import ModelError
 from agno_nb.event_loop import run_awaiting, run_blocking
 from agno_nb.memory.strategies.base import MemoryOptimizationStrategy
@@ -14,6 +15,7 @@ person, as short as you can without losing a fact. If two facts contradict each 
 with that text and nothing else."""
 
 
+@suggest_on_unknown_kwarg({})
 class SummarizeStrategy(MemoryOptimizationStrategy):
     """Lets the model write one memory that has the facts of all of them."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.memory.strategies.base import MemoryOptimizationStrategy
 from agno_nb.memory.strategies.summarize import SummarizeStrategy
 
@@ -14,6 +15,7 @@ class MemoryOptimizationStrategyType(StrEnum):
     SUMMARIZE = "summarize"
 
 
+@suggest_on_unknown_kwarg({})
 class MemoryOptimizationStrategyFactory:
     """Makes the strategy of a name."""
 

@@ -1,0 +1,97 @@
+"""The agent of a workflow that is a conversation: it answers from earlier runs, or has the steps run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.agent.agent import Agent
+from agno_nb.errors import NestedRunPaused
+from agno_nb.run.context import RunContext
+from agno_nb.tools import tool
+from agno_nb.tools.result import to_text
+from agno_nb.types import RunOutput, StepOutput
+from agno_nb.workflow.types import StepInput
+
+
+@tool(external_execution=True)
+def run_workflow(query: str) -> str:
+    """Run the workflow on a query and return its result. Call it once for a new query.
+
+    Parameters
+    ----------
+    query : str
+        The query, with everything that the workflow needs to know.
+    """
+    raise NotImplementedError  # The workflow runs its steps and gives the result.
+
+
+@suggest_on_unknown_kwarg({})
+@dataclass(eq=False, repr=False, kw_only=True)
+class WorkflowAgent(Agent):
+    """An agent for ``Workflow(agent=...)``, which decides whether the steps run.
+
+    For the model, the workflow is the tool `run_workflow`. Each message is a run of the workflow, in which the agent
+    answers from the earlier ones, or calls the tool.
+    """
+
+    add_workflow_history: bool = True
+    """Add input and output of the workflow's latest runs to the system prompt."""
+    num_history_runs: int = 5
+    """Number of latest runs to add."""
+
+    def __post_init__(self) -> None:
+        self._own_instructions = self.instructions
+        self.instructions = self._all_instructions
+        tools: Any = self.tools or ()
+        self.tools = [*tools, run_workflow]
+        super().__post_init__()
+
+    def _all_instructions(self, run_context: RunContext) -> list[str]:
+        own: Any = self._own_instructions
+        texts = [own] if isinstance(own, str) else [*(own or ())]
+        workflow = run_context.parent
+        if workflow is None:
+            return texts
+        texts.append(
+            "You answer the messages to a workflow. If its earlier runs contain the answer, give it. Otherwise call "
+            "run_workflow once, and answer with its result."
+        )
+        if self.add_workflow_history:
+            history = StepInput(input="", run_context=workflow).get_workflow_history_context(self.num_history_runs)
+            texts += [history] if history else []
+        return texts
+
+
+async def converse(
+    agent: Agent,
+    step_input: StepInput,
+    run_steps: Callable[[str], Coroutine[Any, Any, list[StepOutput]]],
+) -> tuple[RunOutput, list[StepOutput]]:
+    """Run the agent of a workflow, and the steps if it calls the tool. Return its run and the outputs.
+
+    The agent's run pauses at the call, like one that waits for external execution. So the steps run in the workflow's
+    own run, and may pause it; when it is continued, the agent's paused run is found again.
+    """
+    context, outputs = step_input.run_context, list[StepOutput]()
+    own = [run for run in context.run.nested_runs if run.step is None and run.component_id == agent.component_id]
+    run = next((run for run in own if run.is_paused), None)
+    if run is None:
+        run = await agent.arun(step_input.input, **context.child_options(agent))
+    while run.is_paused:
+        calls = [each for each in run.active_requirements if is_call_of_workflow(each)]
+        if len(calls) < len(run.active_requirements):
+            raise NestedRunPaused(run)
+        for call in calls:
+            outputs = outputs or await run_steps(str(call.tool.tool_args.get("query", step_input.input)))
+            content = next((each.content for each in reversed(outputs) if each.content is not None), None)
+            call.set_external_execution_result("" if content is None else to_text(content))
+        run = await agent.acontinue_run(run)
+    return run, outputs
+
+
+def is_call_of_workflow(requirement: Any) -> bool:
+    """Whether a requirement is the agent's call of the workflow, which no person executes."""
+    return bool(requirement.kind == "external_execution" and requirement.tool.tool_name == run_workflow.name)
