@@ -52,13 +52,6 @@ class ToolExecutor:
     exceptions: list[AgentRunException] = field(init=False, default_factory=list)
     """Raised by tools since they were last taken, to decide how the run continues."""
 
-    def __post_init__(self) -> None:
-        by_kind: dict[str, list[Media]] = {}
-        for media in self.context.message.media:
-            by_kind.setdefault(media.kind, []).append(media)
-        kinds = {"images": "image", "audio": "audio", "audios": "audio", "videos": "video", "files": "file"}
-        self.injected = {**{name: by_kind.get(kind, []) for name, kind in kinds.items()}, **self.injected}
-
     def take_exceptions(self) -> list[AgentRunException]:
         """Return the exceptions of tools that decide how the run continues, and forget them."""
         taken, self.exceptions = self.exceptions, []
@@ -192,7 +185,8 @@ class ToolExecutor:
         """Call a tool, and return the images to send. The call has no result if a run that it started is paused."""
         current_tool_call_id.set(call.tool_call_id)
         try:
-            return await tool.call(call, self.injected, user_input, hooks=self.hooks, sees_images=self.sees_images())
+            injected = {**_media_by_parameter(self.context.message.media), **self.injected}
+            return await tool.call(call, injected, user_input, hooks=self.hooks, sees_images=self.sees_images())
         except AgentRunException as error:
             self.exceptions.append(error)
             return []
@@ -213,6 +207,14 @@ class ToolExecutor:
             return False
         started = [run for run in self.context.pending_children if run.parent_tool_call_id == call.tool_call_id]
         return not any(is_waiting(run) for run in started)
+
+
+_MEDIA_KINDS = {"images": "image", "audio": "audio", "audios": "audio", "videos": "video", "files": "file"}
+
+
+def _media_by_parameter(media: Sequence[Media]) -> dict[str, list[Media]]:
+    """Return the media of the user's message by the parameters of tools that they are injected into."""
+    return {name: [each for each in media if each.kind == kind] for name, kind in _MEDIA_KINDS.items()}
 
 
 def _fill_result(message: Message, call: ToolCall) -> Message:

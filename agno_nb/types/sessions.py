@@ -343,6 +343,11 @@ class TeamSession(Session):
 class WorkflowSession(Session):
     """A session of a workflow."""
 
+    @cached_property
+    def runs(self) -> list[RunOutput]:
+        """The runs of the workflow, oldest first, including superseded attempts. Their `nested_runs` are the steps'."""
+        return [run for run in super().runs if run.parent_run_id is None]
+
     def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
         """Return the inputs and outputs of the completed turns, oldest first, or of the latest `num_runs`."""
         return _inputs_and_outputs(completed_turns(self.runs), num_runs)

@@ -299,6 +299,10 @@ class StepRequirement(Requirement):
         """The values given."""
         return {each.name: each.value for each in self.user_input_fields if each.is_given} or None
 
+    @user_input.setter
+    def user_input(self, values: Mapping[str, Any]) -> None:
+        self.provide_user_input(values)
+
     @property
     def error_message(self) -> str:
         return str(self.values.get("error", ""))

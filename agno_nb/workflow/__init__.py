@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from agno_nb._agno_parts import fail_import
 from agno_nb.types import OnError, OnReject, OnTimeout, StepOutput
 from agno_nb.workflow.agent import WorkflowAgent
 from agno_nb.workflow.cel import CEL_AVAILABLE, validate_cel_expression
@@ -36,3 +39,11 @@ __all__ = [
     "pause",
     "validate_cel_expression",
 ]
+
+_MISSING = {"RemoteWorkflow": "remote", "WorkflowFactory": "factory"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MISSING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return fail_import(f"{__name__}.{_MISSING[name]}")

@@ -11,7 +11,17 @@ from agno_nb.errors import NestedRunPaused, leaves
 from agno_nb.run.context import Emit, RunContext
 from agno_nb.run.options import first_set
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import Message, RunEvent, RunOutput, RunOutputEvent, RunStatus, SessionType, StepOutput, StepStatus
+from agno_nb.types import (
+    Message,
+    RunEvent,
+    RunOutput,
+    RunOutputEvent,
+    RunStatus,
+    Session,
+    SessionType,
+    StepOutput,
+    StepStatus,
+)
 from agno_nb.workflow.agent import WorkflowAgent, converse, is_call_of_workflow
 from agno_nb.workflow.execution import Node, WorkflowExecution
 from agno_nb.workflow.human_review import WorkflowRejected
@@ -77,6 +87,10 @@ class Workflow(Runnable):
         """The agents, teams and workflows of its steps."""
         agents = [self.agent] if self.agent is not None else []
         return [*agents, *(runnable for node in self._nodes for runnable in node.runnables)]
+
+    def _generate_name(self, session: Session) -> str:
+        """Return the beginning of the session's first input, because a workflow has no model."""
+        return session.runs[0].input[:60] if session.runs else self.name or self.component_id
 
     async def run_steps(self, context: RunContext) -> None:
         """Run the steps that are not completed yet."""

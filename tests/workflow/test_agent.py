@@ -52,3 +52,12 @@ def test_a_step_that_waits_pauses_the_conversation() -> None:
     stored.steps_requiring_confirmation[0].confirm()
     run = line.continue_run(stored)
     assert (run.status, run.content, len(requests)) == ("COMPLETED", "HI!", 2)
+
+
+def test_a_session_has_the_runs_of_the_workflow_and_is_named_by_its_first_input() -> None:
+    line = conversation(upper)
+    line.run("hi there", session_id="s")
+    session = line.get_session("s")
+    assert session is not None
+    assert [(run.kind, run.input, len(run.nested_runs)) for run in session.runs] == [("workflow", "hi there", 1)]
+    assert line.set_session_name("s", autogenerate=True).session_name == "hi there"

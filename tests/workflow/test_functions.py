@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
@@ -128,7 +129,11 @@ def test_expressions_are_evaluated_with_the_values_of_their_place(monkeypatch: p
         Condition("1 +", [upper])
 
 
-@pytest.mark.parametrize("module", ["remote", "factory"])
-def test_parts_of_agno_that_we_do_not_have_say_so(module: str) -> None:
+@pytest.mark.parametrize(("module", "name"), [("remote", "RemoteWorkflow"), ("factory", "WorkflowFactory")])
+def test_parts_of_agno_that_we_do_not_have_say_so(module: str, name: str) -> None:
     with pytest.raises(ModuleNotFoundError, match="agno_nb has no"):
         __import__(f"agno_nb.workflow.{module}")
+    with pytest.raises(ModuleNotFoundError, match="agno_nb has no"):
+        getattr(
+            importlib.import_module("agno_nb.workflow"), {"remote": "RemoteWorkflow"}.get(module, "WorkflowFactory")
+        )

@@ -123,7 +123,7 @@ def test_values_reach_functions_and_the_messages_of_agents() -> None:
         line.continue_run(run)
     question.set_user_input(tone="dry")
     run = line.continue_run(run)
-    run.steps_requiring_user_input[0].set_user_input(size=1.5)
+    run.steps_requiring_user_input[0].user_input = {"size": 1.5}
     assert line.continue_run(run).content == ["<hi\n\nValues given by the user:\n- tone: dry>", {"size": 1.5}]
 
 
