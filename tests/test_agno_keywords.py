@@ -39,7 +39,7 @@ def test_no_keyword_is_in_both_tables_or_has_an_effect() -> None:
     assert not set(NO_EFFECT) & set(MISSING_KEYWORDS)
     settings = set(Agent.__dataclass_fields__)
     # They are settings of the constructor, and without effect in other calls.
-    assert settings & {*NO_EFFECT, *MISSING_KEYWORDS} == {"stream_events"}
+    assert settings & {*NO_EFFECT, *MISSING_KEYWORDS} == {"markdown", "stream_events"}
 
 
 def test_reasons_that_refer_to_others_refer_to_one() -> None:

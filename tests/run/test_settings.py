@@ -243,7 +243,7 @@ def test_an_output_schema_may_be_that_of_an_openai_request(whole: dict[str, Any]
     model = ScriptedModel(['{"n": "x"}', '{"n": 3}'])
     options: dict[str, Any] = {"output_schema": whole}
     run = Agent(model).run("go", **options) if of_the_call else Agent(model, **options).run("go")
-    assert (run.content, run.content_type, run.status) == ({"n": 3}, "Count", RunStatus.COMPLETED)
+    assert (run.content, run.content_type, run.status) == ({"n": 3}, "dict", RunStatus.COMPLETED)
     assert (model.requests[0].output_schema, model.requests[0].output_name) == (SCHEMA, "Count")
 
 
