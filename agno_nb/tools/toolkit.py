@@ -160,6 +160,7 @@ class Toolkit:
         return f"{displayable(self.name)}(tools={[*self.functions]})"
 
 
+_LISTS = ("requires_confirmation", "external_execution", "stop_after_tool_call", "show_result")
 _ARGUMENTS = {"external_execution": "external_execution_required"}
 """The beginnings of the names of a toolkit's lists that differ from the settings of a tool."""
 
@@ -208,9 +209,18 @@ def _flatten(tools: Iterable[Any], tool_cache: list[Tool]) -> Iterator[Tool]:
         elif isinstance(members, Mapping):
             yield from _flatten(members.values(), tool_cache)
         elif isinstance(members, Iterable):
-            yield from _flatten(members, tool_cache)
+            settings = _foreign_settings(item)
+            yield from Toolkit(tools=[*members], **settings).tools if settings else _flatten(members, tool_cache)
         else:
             yield _to_tool(item, tool_cache)
+
+
+def _foreign_settings(item: object) -> dict[str, Any]:
+    """Return the settings of another package's toolkit, such as agno's, so that its approvals are not lost."""
+    if isinstance(item, Toolkit):
+        return {}
+    names = ("include_tools", "exclude_tools", *(f"{_ARGUMENTS.get(each, each)}_tools" for each in _LISTS))
+    return {name: value for name in names if isinstance(value := getattr(item, name, None), list | tuple) and value}
 
 
 def _to_tool(function: Callable[..., Any], tool_cache: list[Tool]) -> Tool:

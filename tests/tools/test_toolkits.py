@@ -72,6 +72,26 @@ def test_a_call_that_a_toolkit_wants_confirmed_pauses_the_run() -> None:
     assert run.tools[0].result == "tea: 2"
 
 
+def test_settings_of_another_packages_toolkit_apply() -> None:
+    class Foreign:
+        def __init__(self) -> None:
+            self.tools = [self.open_door, self.ring]
+            self.requires_confirmation_tools = ["open_door"]
+            self.exclude_tools = ["ring"]
+
+        def open_door(self) -> str:
+            """Open the door."""
+            raise AssertionError
+
+        def ring(self) -> str:
+            """Ring."""
+            raise AssertionError
+
+    run = Agent(ScriptedModel([call("open_door")]), tools=[Foreign()]).run("Hi")
+    assert [str(each.question) for each in run.active_requirements] == ["agent asks to call open_door({})"]
+    assert [*resolve_tools([Foreign()], tool_cache=[])] == ["open_door"]
+
+
 def test_tools_are_registered_later_and_under_another_name() -> None:
     class Lamp(Toolkit):
         def __init__(self) -> None:
