@@ -88,7 +88,7 @@ def test_settings_of_another_packages_toolkit_apply() -> None:
             raise AssertionError
 
     run = Agent(ScriptedModel([call("open_door")]), tools=[Foreign()]).run("Hi")
-    assert [str(each.question) for each in run.active_requirements] == ["agent asks to call open_door({})"]
+    assert [(each.kind, each.tool.tool_name) for each in run.active_requirements] == [("confirmation", "open_door")]
     assert [*resolve_tools([Foreign()], tool_cache=[])] == ["open_door"]
 
 
