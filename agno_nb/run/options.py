@@ -57,6 +57,9 @@ class TurnOptions(ContinueOptions, total=False):
 OPTION_ALIASES = {"replay": "cache"}
 """Other names that the options of a new run are accepted under."""
 
+CONTINUE_ALIASES = {"run_response": "run_output", "step_requirements": "requirements"}
+"""Other names that the options of a continued run are accepted under."""
+
 
 class RunOptions(TurnOptions, total=False):
     """Options of one run. They override the agent's settings for that run."""

@@ -30,6 +30,7 @@ from agno_nb.run.entrypoints import (
 from agno_nb.run.execute import execute
 from agno_nb.run.inputs import Input, as_text, validated
 from agno_nb.run.options import (
+    CONTINUE_ALIASES,
     OPTION_ALIASES,
     BranchCall,
     ContinueCall,
@@ -297,7 +298,7 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
     def continue_run(
         self, run_output: RunOutput | None = None, *, stream: NotStreamed = None, **options: Unpack[ContinueCall]
     ) -> RunOutput: ...
-    @typed_kwargs(ContinueCall, {"run_response": "run_output"}, agno=OF_RUNNABLES)
+    @typed_kwargs(ContinueCall, CONTINUE_ALIASES, agno=OF_RUNNABLES)
     def continue_run(
         self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
     ) -> RunOutput | RunStream:
@@ -369,7 +370,7 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
         self, run_output: RunOutput | None = None, *, stream: NotStreamed = None, **options: Unpack[ContinueCall]
     ) -> AwaitableRun: ...
     @async_version_of(continue_run)
-    @typed_kwargs(ContinueCall, {"run_response": "run_output"}, agno=OF_RUNNABLES)
+    @typed_kwargs(ContinueCall, CONTINUE_ALIASES, agno=OF_RUNNABLES)
     def acontinue_run(
         self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
     ) -> AwaitableRun | AsyncRunStream:

@@ -2,6 +2,8 @@
 
 A :class:`StepRequirement` is a :class:`Requirement` whose "call" is the step: the call's name is the name of the step,
 and its arguments are the values to show. So it is stored, displayed and answered like any other requirement.
+
+The file is long because agno's requirement of a step has a method or attribute for each kind of question.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class StepStatus(StrEnum):
 
     COMPLETED = "COMPLETED"
     SKIPPED = "SKIPPED"
-    """The step failed, and the workflow continued."""
+    """The step failed or a person rejected it, and the workflow continued."""
     ERROR = "ERROR"
     """The step failed, and the workflow with it."""
 
@@ -56,6 +56,8 @@ class StepOutput:
     """Start of the step in Unix seconds."""
 
     step_run_id = Alias[str | None]("run_id")
+    step_id = Alias[str]("path")
+    executor_type = Alias[StepKind]("kind")
 
     def __repr__(self) -> str:
         content = self.content if self.content is None or isinstance(self.content, str) else repr(self.content)

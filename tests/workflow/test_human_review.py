@@ -323,7 +323,9 @@ def test_calls_of_an_agent_in_a_step_are_shown_as_in_agno() -> None:
     assert (step.is_resolved, executor.requires_executor_input) == (True, True)
     assert (executor.step_name, executor.executor_name, executor.executor_type) == ("mail", "Mailer", "agent")  # type: ignore[union-attr]
     executor.executor_requirements[0].confirm()  # type: ignore[union-attr]
-    assert line.continue_run(run).content == "sent x"
+    run = line.continue_run(run_id=run.run_id, session_id=run.session_id, step_requirements=run.requirements)  # type: ignore[call-overload]
+    assert run.content == "sent x"
+    assert [(each.step_id, each.executor_type) for each in run.step_results] == [("mail", "agent")]
 
 
 def test_events_of_pauses_and_of_their_ends() -> None:
