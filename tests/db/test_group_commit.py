@@ -109,7 +109,7 @@ def tables_of(db: SqlDb) -> dict[str, list[dict[str, Any]]]:
     names = ("raw_sessions", "raw_runs", "raw_messages", "raw_tool_calls", "raw_events", "raw_variables")
     rows = {
         name: table.drop_columns([*TIMES & {*table.column_names}]).to_pylist()
-        for name, table in db._tables(names).items()
+        for name, table in db._read_tables(names).items()
     }
     return {name: sorted(found, key=repr) for name, found in rows.items()}
 

@@ -120,13 +120,14 @@ def test_a_function_in_a_transaction_has_the_parameters_of_the_method_that_it_im
     in_transaction = {
         name for name, method in vars(SqlDb).items() if getattr(method, "__qualname__", "") == f"Db.{name}"
     }
-    assert {"open_run", "get_runs", "get_sessions", "delete_user_memory", "verify"} < in_transaction
-    for name in in_transaction:
-        (function,) = [
-            vars(module)[name]
-            for module in modules
-            if getattr(vars(module).get(name), "__module__", "") == module.__name__
-        ]
+    functions = {
+        name: function
+        for module in modules
+        for name, function in vars(module).items()
+        if name in in_transaction and function.__module__ == module.__name__
+    }
+    assert {"open_run", "get_runs", "get_sessions", "delete_user_memory", "verify"} < functions.keys()
+    for name, function in functions.items():
         assert (name, parameters(function)) == (name, parameters(getattr(Db, name)))
         assert inspect.getdoc(getattr(SqlDb, name)) == inspect.getdoc(getattr(Db, name))
 

@@ -232,7 +232,8 @@ def test_an_interrupt_ends_an_isolated_query_and_keeps_its_worker(kernel: Kernel
     endless = "SELECT sum(sqrt(a.range * b.range)) FROM range(100_000_000) AS a, range(100_000_000) AS b"
     query = f"print('asking', flush=True)\ndb.query({endless!r}, isolated=True)"
     reply = kernel.run(query, on_output=interrupt, expect="error")
-    assert reply.content["ename"] == "KeyboardInterrupt"
+    # The first, if the interrupt arrives before the query is sent to the worker.
+    assert reply.content["ename"] in ("KeyboardInterrupt", "QueryInterrupted")
     again = kernel.run(
         "print(db.query('SELECT 2 AS two', isolated=True).df().two[0], len(before), workers() == before)"
     )

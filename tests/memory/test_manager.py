@@ -117,14 +117,14 @@ def test_memories_are_extracted_from_messages(db: Db) -> None:
 @pytest.mark.parametrize(
     ("settings", "extracting", "changing"),
     [
-        ({}, ["add_memory", "update_memory", "delete_memory"], ["add_memory", "update_memory"]),
+        ({}, ["add_memory", "delete_memory", "update_memory"], ["add_memory", "update_memory"]),
         ({"delete_memories": False}, ["add_memory", "update_memory"], ["add_memory", "update_memory"]),
         (
             {"delete_memories": True, "clear_memories": True},
-            ["add_memory", "update_memory", "delete_memory"],
-            ["add_memory", "update_memory", "delete_memory", "clear_memory"],
+            ["add_memory", "delete_memory", "update_memory"],
+            ["add_memory", "clear_memory", "delete_memory", "update_memory"],
         ),
-        ({"add_memories": False}, ["update_memory", "delete_memory"], ["update_memory"]),
+        ({"add_memories": False}, ["delete_memory", "update_memory"], ["update_memory"]),
         ({"update_memories": False}, ["add_memory", "delete_memory"], ["add_memory"]),
     ],
 )

@@ -91,7 +91,7 @@ def test_a_function_step_says_how_long_it_took(kernel: Kernel) -> None:
     for event in Workflow([count]).run("Go", stream=True, stream_events=True):
         if event.event is RunEvent.step_completed:
             assert event.details is not None
-            assert list(event.details) == ["duration_s"]
+            assert "duration_s" in event.details
             assert event.details["duration_s"] > 0
             event.details["duration_s"] = 75.0
         answer.feed(event)
