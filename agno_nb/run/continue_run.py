@@ -19,7 +19,16 @@ from agno_nb.run.context import RunContext, current_run, current_step, current_t
 from agno_nb.run.options import ContinueCall
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.recorder import store_unstored
-from agno_nb.types import INTERRUPTED_RESULT, JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
+from agno_nb.types import (
+    INTERRUPTED_RESULT,
+    JsonDict,
+    Message,
+    Requirement,
+    RunOutput,
+    RunStatus,
+    StepRequirement,
+    ToolCall,
+)
 
 if TYPE_CHECKING:
     from agno_nb.db.base import Db
@@ -73,10 +82,41 @@ async def prepare_paused_run(runnable: Runnable, run: RunOutput, options: Contin
 
 
 def _answers_in_tools(run: RunOutput, tools: Iterable[ToolCall]) -> list[Requirement]:
-    """Return requirements with the answers that were set on copies of the run's tool calls."""
-    copies = {call.tool_call_id: call for call in tools}
-    own = [each for each in run.requirements if each.tool.tool_call_id in copies]
-    return [replace(each, tool=copies[each.tool.tool_call_id]) for each in own]
+    """Return requirements with the answers that were set on copies of the run's tool calls.
+
+    Some servers number the calls of each answer from 0, so a member of a team may have a call with the ID of the
+    leader's. An answer is for one call: one of the run itself, or if it has no such call, one of a nested run.
+    """
+    left, answers = [*run.requirements], list[Requirement]()
+    for call in tools:
+        same_id = [each for each in left if _is_of(each, call)]
+        found = [each for each in same_id if each.tool is call or _asks_same(each, call)]
+        found = [each for each in found if each.tool is call] or found
+        found = [each for each in found if each.run_id == run.run_id] or found
+        if same_id and not found:
+            raise InvalidInputError(
+                f"the arguments of call {call.tool_call_id!r} in updated_tools are {call.arguments!r}, but a person is "
+                f"asked about {same_id[0].subject}; answer the call as it is, or reject it with a note"
+            )
+        if len({each.run_id for each in found}) > 1:
+            raise InvalidInputError(
+                f"call {call.tool_call_id!r} in updated_tools may be one of {len(found)} nested runs; answer "
+                "`requirements` instead"
+            )
+        if found:
+            left = [each for each in left if each is not found[0]]
+            answers.append(replace(found[0], tool=call))
+    return answers
+
+
+def _is_of(requirement: Requirement, call: ToolCall) -> bool:
+    own = requirement.tool
+    return own is call or (own.tool_call_id, own.tool_name) == (call.tool_call_id, call.tool_name)
+
+
+def _asks_same(requirement: Requirement, call: ToolCall) -> bool:
+    # The arguments of a step's requirement have a part of the answer, and its ID is its own.
+    return isinstance(requirement, StepRequirement) or requirement.tool.arguments == call.arguments
 
 
 def _missing_fields(requirement: Requirement) -> str:

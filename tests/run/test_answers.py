@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from agno_nb.errors import InvalidInputError, RunNotContinuableError
 from agno_nb.run.runnable import Runnable
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
-from agno_nb.types import Message, RunOutput, RunStatus, UserInputField
+from agno_nb.tools import tool
+from agno_nb.types import Message, RunOutput, RunStatus, ToolCall, UserInputField
 from agno_nb.workflow import Workflow
 from tests.run.clerk import TOOLS, done
 from tests.team.crew import ask
@@ -481,3 +483,54 @@ def test_a_tool_that_a_member_or_step_no_longer_has_is_named_before_anything_is_
     with pytest.raises(RunNotContinuableError, match=r"waits for tool 'delete', but Agent\('clerk'\) has no such tool"):
         fresh.continue_run(stored)
     assert {one.status for one in db.get_runs("s")} == {RunStatus.PAUSED}
+
+
+def member_and_leader(same_id: str) -> tuple[Team, list[str]]:
+    """A team whose leader and member ask for calls with the same ID, as with servers that number them by answer."""
+    executed: list[str] = []
+
+    @tool(requires_confirmation=True)
+    def wipe(path: str) -> str:
+        executed.append(path)
+        return "wiped"
+
+    def wiping(path: str) -> ToolCall:
+        return replace(call("wipe", path=path), tool_call_id=same_id)
+
+    member = Agent(ScriptedModel([wiping("member"), "Done."]), name="clerk", tools=[wipe])
+    leader = ScriptedModel([[ask("clerk", "do it"), wiping("leader")], "All done."])
+    return Team([member], model=leader, tools=[wipe], db=InMemoryDb()), executed
+
+
+def test_an_approval_of_the_leaders_call_is_none_of_a_members_call_with_its_id() -> None:
+    team, executed = member_and_leader("functions.wipe:0")
+    run = team.run("go")
+    copies = [replace(each, confirmed=True) for each in run.tools if each.tool_name == "wipe"]
+    with pytest.raises(InvalidInputError, match=r"\(wipe of clerk\) still needs confirmation"):
+        team.continue_run(run_id=run.run_id, session_id=run.session_id, updated_tools=copies)
+    assert executed == []
+
+
+@pytest.mark.parametrize("copies", [False, True], ids=["the run's own calls", "copies"])
+def test_each_of_two_calls_with_one_id_has_its_own_answer(copies: bool) -> None:
+    calls = [replace(call("delete", path=path), tool_call_id="0") for path in ("keep", "drop")]
+    agent = Agent(ScriptedModel([calls, "Done."]), tools=TOOLS)
+    run = agent.run("go")
+    run.tools[0].confirmed, run.tools[1].confirmed = False, True
+    answers = copy.deepcopy(run.tools) if copies else run.tools
+    if copies:
+        run.tools[0].confirmed = run.tools[1].confirmed = None
+    done.clear()
+    agent.continue_run(run, updated_tools=answers)
+    assert (done, [each.tool_call_error for each in run.tools]) == (["deleted drop"], [True, False])
+
+
+def test_a_copy_of_a_call_with_other_arguments_is_not_an_answer() -> None:
+    agent = Agent(ScriptedModel([call("delete", path="a")]), tools=TOOLS, db=InMemoryDb())
+    run = agent.run("go")
+    edited = [replace(each, arguments='{"path": "b"}', confirmed=True) for each in run.tools]
+    done.clear()
+    with pytest.raises(InvalidInputError, match=r'\{"path": "b"\}\', but a person is asked about the call delete'):
+        agent.continue_run(run_id=run.run_id, session_id=run.session_id, updated_tools=edited)
+    stored = agent.get_run_output(run.run_id, run.session_id)
+    assert (done, stored and stored.status) == ([], "PAUSED")
