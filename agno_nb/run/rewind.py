@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, RunNotContinuableError
 from agno_nb.run.continue_run import is_waiting, repair_tool_pairs
 from agno_nb.run.inputs import input_messages
 from agno_nb.run.options import ContinueCall, ContinueOptions, RunOptions, first_set
@@ -54,12 +54,16 @@ def rewind(run: RunOutput, options: ContinueCall) -> Rewind:
     ------
     InvalidInputError
         The options contradict each other, or there is no user message to start from.
+    RunNotContinuableError
+        The run has not ended.
     """
     regenerates, replaces = options.get("regenerate"), options.get("replace_original")
     boundary = first_set(options.get("continue_from"), "end")
     added = first_set(options.get("additional_instructions"), options.get("input"))
     if run.run_index is None:
         raise InvalidInputError(f"run {run.run_id!r} is part of run {run.parent_run_id!r}; continue that run instead")
+    if run.status is RunStatus.RUNNING and not run.interrupted:
+        raise RunNotContinuableError(f"run {run.run_id!r} appears to be still running; stop it first")
     if run.status is RunStatus.PAUSED:
         raise InvalidInputError(
             f"run {run.run_id!r} is paused; resolve its requirements and call continue_run() without other options"

@@ -154,3 +154,15 @@ def test_a_completed_workflow_is_not_continued() -> None:
     flow = Workflow([lambda step_input: "done"], db=InMemoryDb())
     with pytest.raises(RunNotContinuableError, match="it is COMPLETED, not"):
         flow.continue_run(flow.run("go"), input="more")
+
+
+@pytest.mark.parametrize("options", [{"input": "And?"}, {"fork": True}, {"regenerate": True}], ids=str)
+def test_a_tool_cannot_start_its_own_run_again(options: dict[str, Any]) -> None:
+    def again(run_context: Any) -> str:
+        agent.continue_run(run_id=run_context.run_id, session_id="s", **options)
+        raise AssertionError
+
+    agent = Agent(ScriptedModel([call("again"), "Stopped."]), tools=[again], db=InMemoryDb(), session_id="s")
+    run = agent.run("go")
+    assert (run.content, run.tools[0].tool_call_error, run.nested_runs) == ("Stopped.", True, [])
+    assert "appears to be still running" in str(run.tools[0].result)
