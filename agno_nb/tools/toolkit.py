@@ -206,21 +206,27 @@ def _flatten(tools: Iterable[Any], tool_cache: list[Tool]) -> Iterator[Tool]:
         members = item if isinstance(item, list | tuple) else getattr(item, "tools", getattr(item, "functions", None))
         if isinstance(item, Tool):
             yield item
-        elif isinstance(members, Mapping):
-            yield from _flatten(members.values(), tool_cache)
         elif isinstance(members, Iterable):
-            settings = _foreign_settings(item)
+            members = members.values() if isinstance(members, Mapping) else members
+            settings = _settings_of(item)
             yield from Toolkit(tools=[*members], **settings).tools if settings else _flatten(members, tool_cache)
         else:
             yield _to_tool(item, tool_cache)
 
 
-def _foreign_settings(item: object) -> dict[str, Any]:
-    """Return the settings of another package's toolkit, such as agno's, so that its approvals are not lost."""
-    if isinstance(item, Toolkit):
-        return {}
-    names = ("include_tools", "exclude_tools", *(f"{_ARGUMENTS.get(each, each)}_tools" for each in _LISTS))
-    return {name: value for name in names if isinstance(value := getattr(item, name, None), list | tuple) and value}
+def _settings_of(item: object) -> dict[str, Any]:
+    """Return the lists of another package's toolkit, such as agno's, so that its approvals are not lost.
+
+    Of a :class:`Toolkit`, these are approvals that its class has, or that were set later.
+    """
+    approvals = [f"{_ARGUMENTS.get(each, each)}_tools" for each in _LISTS[:2]]
+    others = ["include_tools", "exclude_tools", *(f"{each}_tools" for each in _LISTS[2:])]
+    found: dict[str, Any] = {}
+    for name in approvals if isinstance(item, Toolkit) else [*approvals, *others]:
+        value = getattr(item, name, None)
+        if isinstance(value, Collection) and value:
+            found[name] = [value] if isinstance(value, str) else [*value]
+    return found
 
 
 def _to_tool(function: Callable[..., Any], tool_cache: list[Tool]) -> Tool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -90,6 +91,30 @@ def test_settings_of_another_packages_toolkit_apply() -> None:
     run = Agent(ScriptedModel([call("open_door")]), tools=[Foreign()]).run("Hi")
     assert [(each.kind, each.tool.tool_name) for each in run.active_requirements] == [("confirmation", "open_door")]
     assert [*resolve_tools([Foreign()], tool_cache=[])] == ["open_door"]
+
+
+def open_door() -> str:
+    """Open the door."""
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "holder", [{"tools": [open_door]}, {"functions": {"open_door": open_door}}], ids=["list", "dict"]
+)
+@pytest.mark.parametrize(
+    "names",
+    [["open_door"], ("open_door",), {"open_door"}, "open_door", {"open_door": 1}],
+    ids=["list", "tuple", "set", "str", "dict"],
+)
+def test_approvals_of_another_packages_toolkit_apply_however_they_are_listed(holder: Any, names: Any) -> None:
+    kit = SimpleNamespace(**holder, requires_confirmation_tools=names)
+    assert Agent(ScriptedModel([call("open_door")]), tools=[kit]).run("Hi").is_paused
+
+
+def test_approvals_that_a_toolkit_gets_later_apply() -> None:
+    kit: Any = Toolkit(tools=[open_door])
+    kit.external_execution_required_tools = ["open_door"]
+    assert Agent(ScriptedModel([call("open_door")]), tools=[kit]).run("Hi").is_paused
 
 
 def test_tools_are_registered_later_and_under_another_name() -> None:
