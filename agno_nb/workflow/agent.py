@@ -12,7 +12,7 @@ from agno_nb.errors import NestedRunPaused
 from agno_nb.run.context import RunContext
 from agno_nb.tools import tool
 from agno_nb.tools.result import to_text
-from agno_nb.types import RunOutput, StepOutput
+from agno_nb.types import Requirement, RunOutput, StepOutput
 from agno_nb.workflow.types import StepInput
 
 
@@ -81,7 +81,7 @@ async def converse(
     if run is None:
         run = await agent.arun(step_input.input, **context.child_options(agent))
     while run.is_paused:
-        calls = [each for each in run.active_requirements if is_call_of_workflow(each)]
+        calls = [each for each in run.active_requirements if is_call_of_workflow(each, run)]
         if len(calls) < len(run.active_requirements):
             raise NestedRunPaused(run)
         for call in calls:
@@ -92,6 +92,10 @@ async def converse(
     return run, outputs
 
 
-def is_call_of_workflow(requirement: Any) -> bool:
-    """Whether a requirement is the agent's call of the workflow, which no person executes."""
-    return bool(requirement.kind == "external_execution" and requirement.tool.tool_name == run_workflow.name)
+def is_call_of_workflow(requirement: Requirement, run: RunOutput) -> bool:
+    """Whether a requirement is the call of the workflow in `run` of its agent, which no person executes."""
+    return (requirement.run_id, requirement.kind, requirement.tool.tool_name) == (
+        run.run_id,
+        "external_execution",
+        run_workflow.name,
+    )

@@ -135,7 +135,10 @@ class Workflow(Runnable):
             if not any(isinstance(part, NestedRunPaused) for part in parts):
                 raise
             context.collect_child_requirements(None)
-            run.requirements = [each for each in run.requirements if not is_call_of_workflow(each)]
+            agents = [each for each in run.nested_runs if self.agent is not None and each.step is None]
+            run.requirements = [
+                each for each in run.requirements if not any(is_call_of_workflow(each, agent) for agent in agents)
+            ]
             run.status = RunStatus.PAUSED
             return
         run.content, run.content_type = _last_output(outputs)

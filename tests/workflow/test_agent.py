@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.testing import FunctionModel, Reply, call
+from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
+from agno_nb.tools import tool
 from agno_nb.types import Message, ToolSpec
 from agno_nb.workflow import Step, Workflow, WorkflowAgent
 
@@ -61,3 +63,16 @@ def test_a_session_has_the_runs_of_the_workflow_and_is_named_by_its_first_input(
     assert session is not None
     assert [(run.kind, run.input, len(run.nested_runs)) for run in session.runs] == [("workflow", "hi there", 1)]
     assert line.set_session_name("s", autogenerate=True).session_name == "hi there"
+
+
+def test_a_call_for_a_person_may_have_the_name_of_the_tool() -> None:
+    @tool(name="run_workflow", external_execution=True)
+    def run_elsewhere(query: str) -> str:
+        raise AssertionError
+
+    worker = Agent(ScriptedModel([call("run_workflow", query="q"), "Worked."]), name="worker", tools=[run_elsewhere])
+    line = conversation(worker)
+    run = line.run("hi", session_id="s")
+    (requirement,) = run.active_requirements
+    requirement.set_external_execution_result("42")
+    assert (requirement.component_name, line.continue_run(run).content) == ("worker", "Worked.")
