@@ -78,7 +78,7 @@ from agno_nb.types.step_requirements import (
     StepPurpose,
     StepRequirement,
 )
-from agno_nb.types.steps import StepKind, StepOutput, StepStatus
+from agno_nb.types.steps import StepKind, StepOutput, StepStatus, last_name, name_in_path
 
 __all__ = [
     "AGENT_EVENTS", "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "REFUSED", "SESSION_CLASSES",
@@ -89,6 +89,7 @@ __all__ = [
     "StepKind", "StepOutput", "StepPurpose", "StepRequirement", "StepStatus", "TeamRunEvent", "TeamSession",
     "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable", "WorkflowRunEvent",
     "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts", "event_classes",
-    "find_json", "import_jsonschema", "is_deeper", "json_at", "json_object", "latest_messages", "new_id", "now",
+    "find_json", "import_jsonschema", "is_deeper", "json_at", "json_object", "last_name", "latest_messages",
+    "name_in_path", "new_id", "now",
     "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from agno_nb.types.messages import ToolCall
 from agno_nb.types.metrics import Metrics
 from agno_nb.types.requirements import Requirement
 from agno_nb.types.runs import RunOutput, RunStatus
+from agno_nb.types.steps import last_name
 
 
 class RunEvent(StrEnum):
@@ -255,7 +256,7 @@ class RunOutputEvent:
     @property
     def step_name(self) -> str | None:
         """Name of the step, without the steps around it."""
-        return None if self.step is None else self.step.rpartition("/")[2]
+        return None if self.step is None else last_name(self.step)
 
     @property
     def status(self) -> RunStatus:

@@ -15,7 +15,7 @@ from agno_nb.types.messages import Media, Message, ToolCall
 from agno_nb.types.metrics import Metrics
 from agno_nb.types.requirements import Requirement
 from agno_nb.types.step_requirements import ExecutorRequirement, StepRequirement
-from agno_nb.types.steps import StepOutput
+from agno_nb.types.steps import StepOutput, last_name
 
 if TYPE_CHECKING:
     from agno_nb.types.context_report import ContextReport
@@ -277,7 +277,7 @@ class RunOutput:
         # The call may be one of a team's member; its executor is the run of the step.
         nested = next((run for run in self.nested_runs if run.contains_run(run_id)), self)
         return ExecutorRequirement(
-            step_name=(nested.step or "").rpartition("/")[2],
+            step_name=last_name(nested.step or ""),
             step_id=nested.step or "",
             executor_name=nested.component_name,
             executor_type=nested.kind.value,

@@ -22,7 +22,7 @@ from agno_nb.redact import displayable
 from agno_nb.types.basics import Alias, JsonDict, brief, to_plain_text
 from agno_nb.types.messages import ToolCall
 from agno_nb.types.requirements import Requirement, UserInputField
-from agno_nb.types.steps import StepOutput
+from agno_nb.types.steps import StepOutput, last_name
 
 StepPurpose = Literal["confirmation", "user_input", "route_selection", "output_review", "iteration_review", "error"]
 """What a step needs: approval, values, the choice of a route, a review of its output, or a decision about its error."""
@@ -190,7 +190,7 @@ class StepRequirement(Requirement):
         arguments = json.dumps({name: each for name, each in values.items() if each is not None}, ensure_ascii=False)
         call = ToolCall(
             tool_call_id=cls.call_id(purpose, path),
-            tool_name=path.rpartition("/")[2],
+            tool_name=last_name(path),
             arguments=arguments,
             user_input_schema=[*fields],
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -39,7 +40,8 @@ class StepOutput:
     """The error message."""
     step_name: str | None = None
     path: str = ""
-    """Names from the outermost step to this one, with loop iterations, for example ``refine[1]/write``."""
+    """Names from the outermost step to this one, with loop iterations, for example ``refine[1]/write``. See
+    :func:`name_in_path`."""
     kind: StepKind = "function"
     """What ran: an agent, team, workflow or function, or the control structure of several steps."""
     iteration: int | None = None
@@ -62,3 +64,31 @@ class StepOutput:
     def __repr__(self) -> str:
         content = self.content if self.content is None or isinstance(self.content, str) else repr(self.content)
         return f"StepOutput({displayable(self.path or self.step_name or 'unnamed')}, {self.status}, {brief(content)})"
+
+
+def name_in_path(name: str) -> str:
+    """Return a name for a step's path, with what separates the parts of a path percent-encoded.
+
+    Otherwise, a step whose path is another's would have its approval and its result.
+
+    Examples
+    --------
+    >>> name_in_path("a/b"), name_in_path("C# [draft]"), name_in_path("write[1]")
+    ('a%2Fb', 'C# [draft]', 'write%5B1]')
+    """
+    return _SEPARATOR.sub(lambda match: f"%{ord(match[0]):02X}", name)
+
+
+def last_name(path: str) -> str:
+    """Return the name at the end of a step's path.
+
+    Examples
+    --------
+    >>> last_name("refine[1]/a%2Fb")
+    'a/b'
+    """
+    return _ENCODED.sub(lambda match: chr(int(match[1], 16)), path.rpartition("/")[2])
+
+
+_SEPARATOR = re.compile(r"/|[#\[](?=\d)|%(?=2F|23|5B|25)")
+_ENCODED = re.compile(r"%(2F|23|5B|25)")

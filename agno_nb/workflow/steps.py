@@ -14,7 +14,7 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, NestedRunPaused, leaves
 from agno_nb.run.options import first_set
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import RunEvent, StepKind, StepOutput
+from agno_nb.types import RunEvent, StepKind, StepOutput, name_in_path
 from agno_nb.workflow.execution import Node, WorkflowExecution
 from agno_nb.workflow.human_review import HumanReview, takes_review_keywords
 from agno_nb.workflow.step import Step
@@ -53,11 +53,12 @@ def _to_node(step: StepLike, owner: str) -> Node:
 
 
 def with_places(nodes: Sequence[Node], execution: WorkflowExecution) -> Iterator[tuple[Node, WorkflowExecution]]:
-    """Yield each node with the execution at its path. A number is added to repeated names."""
+    """Yield each node with the execution at its path, which no other node has. A number is added to repeated names."""
     seen: Counter[str] = Counter()
     for index, node in enumerate(nodes):
         seen[node.name] += 1
-        name = node.name if seen[node.name] == 1 else f"{node.name}#{seen[node.name]}"
+        name = name_in_path(node.name)
+        name = name if seen[node.name] == 1 else f"{name}#{seen[node.name]}"
         yield (
             node,
             replace(

@@ -394,3 +394,29 @@ def test_edits_are_for_reviews_only() -> None:
     run = workflow(Step(executor=upper, requires_confirmation=True)).run("hi")
     with pytest.raises(InvalidInputError, match="is not a review"):
         run.steps_requiring_confirmation[0].edit("x")
+
+
+def asking(name: str) -> Step:
+    return Step(name, executor=exclaim, requires_confirmation=True)
+
+
+@pytest.mark.parametrize(
+    ("steps", "names"),
+    [
+        pytest.param([asking("a/b"), Steps([asking("b")], name="a")], ["a/b", "b"], id="slash"),
+        pytest.param([asking("s"), asking("s"), asking("s#2")], ["s", "s", "s#2"], id="number of a repeated name"),
+        pytest.param([Loop([asking("x")], name="l", max_iterations=1), asking("l[0]/x")], ["x", "l[0]/x"], id="loop"),
+        pytest.param([asking("a/b"), asking("a%2Fb")], ["a/b", "a%2Fb"], id="encoded name"),
+        pytest.param([asking("50% [C#]"), asking("100%25")], ["50% [C#]", "100%25"], id="plain"),
+    ],
+)
+def test_each_step_has_its_own_approval_whatever_its_name(steps: list[Any], names: list[str]) -> None:
+    asked: list[str] = []
+
+    def answer(requirement: StepRequirement) -> None:
+        asked.append(requirement.step_name)
+        requirement.confirm()
+
+    run = answered(workflow(*steps), answer)
+    assert (asked, run.content) == (names, f"hi{'!' * len(names)}")
+    assert len({each.path for each in run.requirements if isinstance(each, StepRequirement)}) == len(names)
