@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import fields
 from typing import Any, Self
 
@@ -11,6 +10,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.models.base import Model
 from agno_nb.models.model_strings import model_string
 from agno_nb.models.resolve import resolve_model
+from agno_nb.redact import is_secret_name, redact
 from agno_nb.types import JsonDict, as_dict
 
 
@@ -33,7 +33,7 @@ class Configuration:
                 settings = {name: known[name] for name in known.keys() - {"id", "provider", "endpoint", "extra_body"}}
                 config[each.name] = {"model": model_string(value), **settings}
             elif _is_json(value) and each.name != "dependencies":
-                config[each.name] = deepcopy(value)
+                config[each.name] = _without_secrets(value)
         return config
 
     @classmethod
@@ -44,14 +44,19 @@ class Configuration:
         ------
         UnknownArgumentError
             A name is not a setting.
+        InvalidInputError
+            The model is not known, or has no setting of a name. Its key and its functions are not settings.
         """
         values = {**config, **settings}
         if isinstance(described := values.get("model"), Mapping):
             model = resolve_model(str(described.get("model")))
+            known = (*getattr(model, "sampling", ()), model.output_limit_name)
             for name, value in described.items():
                 if name != "model":
-                    if not hasattr(model, name):
-                        raise InvalidInputError(f"{model!r} has no setting {name!r}; remove it from {dict(described)}")
+                    if name not in known or not hasattr(model, name):
+                        raise InvalidInputError(
+                            f"{model!r} has no setting {name!r} for a dict; it has {', '.join(known)}"
+                        )
                     setattr(model, name, value)
             values["model"] = model
         return cls(**values)
@@ -63,6 +68,15 @@ class Configuration:
     def set_id(self: Any) -> None:
         """Set `id` to the ID that is derived from the name, if it is not set."""
         self.id = self.component_id
+
+
+def _without_secrets(value: Any) -> Any:
+    """Return a copy of a JSON value in which text has no keys, and dicts have no entries with names of secrets."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {name: _without_secrets(part) for name, part in value.items() if not is_secret_name(name)}
+    return [_without_secrets(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _is_json(value: Any) -> bool:

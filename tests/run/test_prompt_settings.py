@@ -200,6 +200,31 @@ def test_settings_as_a_dict_make_the_same_agent_again() -> None:
     assert agent.id == "bo"
 
 
+def test_settings_as_a_dict_have_no_keys() -> None:
+    key = "sk-proj-4f9a8b7c6d5e4f3a2b1c"
+    agent = Agent(
+        name="Bo",
+        instructions=["Be brief.", f"Use {key}."],
+        additional_context=f"The key: {key}",
+        metadata={"source": key, "n": 1},
+        session_state={"shop": {"password": "hunter2", "city": "Oslo"}},
+    )
+    assert agent.to_dict() == {
+        "name": "Bo",
+        "instructions": ["Be brief.", "Use [redacted]."],
+        "additional_context": "The key: [redacted]",
+        "metadata": {"source": "[redacted]", "n": 1},
+        "session_state": {"shop": {"city": "Oslo"}},
+    }
+    assert agent.session_state == {"shop": {"password": "hunter2", "city": "Oslo"}}
+
+
+@pytest.mark.parametrize("name", ["api_key", "base_url", "stream", "extra_headers", "__class__"])
+def test_a_dict_sets_only_the_settings_of_a_model_that_it_may_have(name: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"has no setting '{name}' for a dict; it has temperature, top_p"):
+        Agent.from_dict({"model": {"model": "openai:m@http://localhost:1/v1", name: "x"}})
+
+
 def test_stream_of_the_agent_is_the_default_of_its_runs_but_not_of_members() -> None:
     member = Agent(ScriptedModel(["From a member."]), name="poet", stream=True)
     leader = ScriptedModel([call("delegate_task_to_member", member_id="poet", task="x"), "Done."])
