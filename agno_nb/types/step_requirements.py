@@ -347,8 +347,11 @@ class StepRequirement(Requirement):
         if self.timeout_at is None or datetime.now(UTC) < self.timeout_at:
             return False
         # Not `is_resolved`, which is true for all requirements after the run has continued.
-        missing = [each for each in self.user_input_fields if not (each.is_given or each.has_default)]
-        return self.confirmed is None and (self.kind == "confirmation" or bool(missing))
+        fields = self.user_input_fields
+        is_answered = any(each.is_given for each in fields) and all(
+            each.is_given or each.has_default for each in fields
+        )
+        return self.confirmed is None and not (self.kind == "user_input" and is_answered)
 
     @property
     def _is_resolved(self) -> bool:

@@ -420,3 +420,15 @@ def test_each_step_has_its_own_approval_whatever_its_name(steps: list[Any], name
     run = answered(workflow(*steps), answer)
     assert (asked, run.content) == (names, f"hi{'!' * len(names)}")
     assert len({each.path for each in run.requirements if isinstance(each, StepRequirement)}) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("on_timeout", "status"),
+    [("approve", RunStatus.COMPLETED), ("skip", RunStatus.COMPLETED), ("cancel", RunStatus.CANCELLED)],
+)
+def test_a_question_with_optional_values_only_times_out_too(on_timeout: str, status: RunStatus) -> None:
+    schema = [UserInputField(name="n", field_type="int", required=False)]
+    review = HumanReview(requires_user_input=True, user_input_schema=schema, timeout=0, on_timeout=on_timeout)
+    line = workflow(Step(executor=exclaim, human_review=review))
+    run = line.continue_run(line.run("hi", session_id="s"))
+    assert (run.status, run.content == "hi!") == (status, on_timeout == "approve")
