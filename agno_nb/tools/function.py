@@ -325,9 +325,12 @@ class Tool:
 
         async def innermost(**arguments_of_call: Any) -> Any:
             kwargs = self.parameters.kwargs_for_call(arguments_of_call, injected)
-            key = None if self._cache is None else result_key(self.name, arguments_of_call, kwargs)
-            if self._cache is not None and (cached := self._cache.get(key)) is not MISSING:
-                return cached
+            key = None
+            if self._cache is not None:
+                user_id = getattr(injected.get("run_context"), "user_id", None)
+                key = result_key(self.function, self.name, arguments_of_call, kwargs, user_id)
+                if (cached := self._cache.get(key)) is not MISSING:
+                    return cached
             value = await call_sync_or_async(
                 self.function, *self.parameters.positional_arguments(arguments_of_call), **kwargs
             )

@@ -5,29 +5,42 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from agno_nb.tools.invoke import unwrap_partial
 from agno_nb.types import new_id
 
 MISSING: Any = object()
 """What :meth:`ResultCache.get` returns if there is no result."""
 
 
-def result_key(name: str, arguments: Mapping[str, Any], kwargs: Mapping[str, Any]) -> str | None:
+def result_key(
+    function: Callable[..., Any],
+    name: str,
+    arguments: Mapping[str, Any],
+    kwargs: Mapping[str, Any],
+    user_id: str | None,
+) -> str | None:
     """Return the key of a call; None if its arguments are not JSON.
 
-    The result of a function with injected parameters, which are in `kwargs` only, may depend on the session.
+    The result of a function with injected parameters, which are in `kwargs` only, may depend on the session, and that
+    of a method on its object, such as the mailbox of a user.
     """
     context = kwargs.get("run_context")
     own = kwargs.keys() <= arguments.keys()
     scope = None if own else [getattr(context, "user_id", None), getattr(context, "session_id", None)]
     if not own and context is None:
         return None
+    bare = unwrap_partial(function)
+    holder = getattr(bare, "__self__", None)
+    # Tools of the same name may share a directory.
+    owner = [getattr(bare, "__module__", None), getattr(bare, "__qualname__", type(bare).__qualname__)]
+    owner += [] if holder is None else [type(holder).__module__, type(holder).__qualname__, user_id]
     with suppress(TypeError, ValueError, RecursionError):
-        text = json.dumps([name, arguments, scope], sort_keys=True)
+        text = json.dumps([name, owner, arguments, scope], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
     return None
 

@@ -216,6 +216,42 @@ def test_results_for_one_user_are_not_used_for_another() -> None:
         assert agent.run("x").tools[0].result == f"{user}'s"
 
 
+class Mail(Toolkit):
+    def __init__(self, owner: str, **settings: Any) -> None:
+        super().__init__(tools=[self.inbox], cache_results=True, **settings)
+        self.owner, self.reads = owner, 0
+
+    def inbox(self) -> str:
+        """Read the mail."""
+        self.reads += 1
+        return f"for {self.owner}"
+
+
+def test_files_of_results_of_methods_are_not_used_for_another_user(tmp_path: Path) -> None:
+    kits = [Mail(owner, cache_dir=str(tmp_path)) for owner in ("ada", "bob", "ada")]
+    results = [
+        Agent(ScriptedModel([call("inbox"), "ok"]), tools=[kit], user_id=kit.owner).run("x").tools[0].result
+        for kit in kits
+    ]
+    assert (results, [kit.reads for kit in kits]) == (["for ada", "for bob", "for ada"], [1, 1, 0])
+
+
+def test_tools_of_the_same_name_may_have_one_directory(tmp_path: Path) -> None:
+    @tool(name="look", cache_results=True, cache_dir=str(tmp_path))
+    def look_here() -> str:
+        return "here"
+
+    @tool(name="look", cache_results=True, cache_dir=str(tmp_path))
+    def look_there() -> str:
+        return "there"
+
+    results = [
+        Agent(ScriptedModel([call("look"), "ok"]), tools=[each]).run("x").tools[0].result
+        for each in (look_here, look_there)
+    ]
+    assert results == ["here", "there"]
+
+
 def test_values_that_json_does_not_hold_are_not_cached() -> None:
     calls: list[int] = []
 
