@@ -279,16 +279,20 @@ async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
 async def in_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run the user's async code in a thread with an event loop of its own, where it can also call blocking methods."""
     started: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+    is_cancelled = False
 
     async def main() -> T:
         task = asyncio.current_task()
         assert task is not None
         started.append((asyncio.get_running_loop(), task))
+        if is_cancelled:  # Before the loop was there to be told.
+            raise asyncio.CancelledError
         return await work()
 
     try:
         return await in_thread(lambda: asyncio.run(main()))
     except asyncio.CancelledError:
+        is_cancelled = True
         for loop, task in started:
             with contextlib.suppress(RuntimeError):  # The loop is closed.
                 loop.call_soon_threadsafe(task.cancel)

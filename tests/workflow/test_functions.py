@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sys
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from agno_nb import event_loop
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
@@ -137,3 +140,30 @@ def test_parts_of_agno_that_we_do_not_have_say_so(module: str, name: str) -> Non
         getattr(
             importlib.import_module("agno_nb.workflow"), {"remote": "RemoteWorkflow"}.get(module, "WorkflowFactory")
         )
+
+
+async def test_a_function_that_is_cancelled_before_its_loop_runs_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_starting, may_run, has_ended = threading.Event(), threading.Event(), threading.Event()
+    called: list[str] = []
+
+    def run_later(main: Coroutine[Any, Any, Any]) -> Any:
+        is_starting.set()
+        may_run.wait()
+        with asyncio.Runner() as runner:
+            try:
+                return runner.run(main)
+            finally:
+                has_ended.set()
+
+    async def work() -> None:
+        called.append("work")
+
+    monkeypatch.setattr(event_loop.asyncio, "run", run_later)
+    task = asyncio.ensure_future(event_loop.in_own_loop(work))
+    await asyncio.to_thread(is_starting.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    may_run.set()
+    await asyncio.to_thread(has_ended.wait)
+    assert called == []
