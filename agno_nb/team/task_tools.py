@@ -148,10 +148,11 @@ def _execute_task_tool(member_ids: tuple[str, ...]) -> Tool:
             member_id: ID of the member.
         """
         member = agent.find_member(member_id, run_context)
-        with edit_tasks(run_context) as tasks:
-            task = _executable_task(tasks, task_id)
-            tasks.update_task(task_id, status=TaskStatus.in_progress, assignee=member_id)
-        (outcome,) = await _execute(agent, [(member, task)], run_context)
+        with _executing(run_context, [task_id]):
+            with edit_tasks(run_context) as tasks:
+                task = _executable_task(tasks, task_id)
+                tasks.update_task(task_id, status=TaskStatus.in_progress, assignee=member_id)
+            (outcome,) = await _execute(agent, [(member, task)], run_context)
         if isinstance(outcome, AgnoNbError):
             raise outcome
         return outcome
@@ -167,21 +168,41 @@ async def execute_tasks_parallel(task_ids: list[str], agent: Any, run_context: A
     Args:
         task_ids: IDs of the tasks. None of them may wait for another.
     """
-    with edit_tasks(run_context) as tasks:
-        chosen = []
-        for task in [_executable_task(tasks, each) for each in dict.fromkeys(task_ids)]:
-            if task.assignee is None:
-                raise InvalidInputError(f"task {task.id!r} was created for no member; use execute_task for it")
-            chosen.append((agent.find_member(task.assignee, run_context), task))
-        for _, task in chosen:
-            tasks.update_task(task.id, status=TaskStatus.in_progress)
-    outcomes = await _execute(agent, chosen, run_context)
+    task_ids = list(dict.fromkeys(task_ids))
+    with _executing(run_context, task_ids):
+        with edit_tasks(run_context) as tasks:
+            chosen = []
+            for task in [_executable_task(tasks, each) for each in task_ids]:
+                if task.assignee is None:
+                    raise InvalidInputError(f"task {task.id!r} was created for no member; use execute_task for it")
+                chosen.append((agent.find_member(task.assignee, run_context), task))
+            for _, task in chosen:
+                tasks.update_task(task.id, status=TaskStatus.in_progress)
+        outcomes = await _execute(agent, chosen, run_context)
     if outcomes and all(isinstance(each, AgnoNbError) for each in outcomes):
         raise next(each for each in outcomes if isinstance(each, AgnoNbError))
     return "\n\n".join(
         f"Task {task.id} failed: {outcome}" if isinstance(outcome, AgnoNbError) else f"Task {task.id}: {outcome}"
         for (_, task), outcome in zip(chosen, outcomes, strict=True)
     )
+
+
+_in_execution: set[tuple[str, str]] = set()
+"""IDs of the runs and tasks of the calls in progress. The status of a task doesn't tell, because a call whose member
+waits for a person is repeated."""
+
+
+@contextmanager
+def _executing(context: RunContext, task_ids: Sequence[str]) -> Iterator[None]:
+    """Refuse tasks that another call of the same answer is executing."""
+    claimed = {(context.run_id, each) for each in task_ids}
+    for _, task_id in sorted(claimed & _in_execution):
+        raise InvalidInputError(f"task {task_id!r} is being executed by another call; wait for its result")
+    _in_execution.update(claimed)
+    try:
+        yield
+    finally:
+        _in_execution.difference_update(claimed)
 
 
 def _executable_task(tasks: TaskList, task_id: str) -> Task:

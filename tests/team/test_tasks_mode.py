@@ -352,3 +352,18 @@ def test_a_cached_answer_needs_no_further_request(db: InMemoryDb) -> None:
     assert team.run("Hi", session_id="a").content == "Hello again."
     run = team.run("Hi", session_id="b", cache=True)
     assert (run.content, run.is_cached, len(leader.requests)) == ("Hello again.", True, 2)
+
+
+@pytest.mark.parametrize("second", [execute("1"), several("1")], ids=["execute_task", "execute_tasks_parallel"])
+def test_a_task_is_executed_once_by_the_calls_of_an_answer(second: ToolCall, db: InMemoryDb) -> None:
+    executed: list[str] = []
+
+    def work(messages: list[Message], tools: Any) -> Reply:
+        executed.append(str(messages[-1].content))
+        return "worked"
+
+    leader = ScriptedModel([create("dig"), [execute("1"), second], DONE, "Fine."])
+    run = Team([Agent(FunctionModel(work), name="m")], model=leader, mode="tasks", db=db).run("x", session_id="s")
+    assert (run.content, executed) == ("Fine.", ["dig"])
+    assert [each.tool_call_error for each in run.tools] == [False, False, True, False]
+    assert "being executed by another call" in str(run.tools[2].result)
