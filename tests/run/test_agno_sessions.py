@@ -39,6 +39,17 @@ def lookup(word: str) -> str:
     return f"about {word}"
 
 
+def test_tool_calls_in_stored_copies_of_the_history_are_not_counted_again(db: Db) -> None:
+    model = ScriptedModel([call("lookup", word="owl"), "An owl.", call("lookup", word="elk"), "An elk."])
+    agent = Agent(model, tools=[lookup], db=db, add_history_to_context=True, store_history_messages=True)
+    agent.run("Owl?", session_id="s")
+    agent.run("Elk?", session_id="s")
+    session = agent.get_session("s")
+    assert session is not None
+    assert [each.tool_args["word"] for each in session.get_tool_calls()] == ["elk", "owl"]
+    assert [each.tool_args["word"] for each in session.get_tool_calls(1)] == ["elk"]
+
+
 def test_an_agent_a_team_and_a_workflow_share_a_session(db: Db) -> None:
     model = FunctionModel(echo)
     agent = Agent(model, id="agent", db=db, add_history_to_context=True)
