@@ -13,7 +13,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.missing_stores import JsonDb, MissingStore, MongoDb
-from agno_nb.errors import InvalidInputError, SessionOwnershipError
+from agno_nb.errors import InvalidInputError, RunError, SessionOwnershipError
 from agno_nb.session import AgentSession, TeamSession, WorkflowSession
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, ScriptedModel, call
@@ -106,7 +106,7 @@ def test_a_session_has_agnos_names(db: Db) -> None:
 def test_messages_of_runs_that_did_not_complete_are_left_out_by_default(db: Db) -> None:
     agent = Agent(ScriptedModel(["fine"]), db=db)
     agent.run("one", session_id="s")
-    with pytest.raises(Exception, match="no reply"):
+    with pytest.raises(RunError, match="no reply"):
         agent.run("two", session_id="s")
     session = db.get_session("s")
     assert session is not None

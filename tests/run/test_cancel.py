@@ -202,7 +202,7 @@ def test_a_run_is_cancelled_by_its_id_from_another_thread(make: Make) -> None:
 
 def test_cancelling_a_nested_run_that_ends_at_that_moment_leaves_the_outer_run_alone() -> None:
     async def main() -> tuple[bool, int, dict[str, bool]]:
-        outer = asyncio.ensure_future(asyncio.sleep(60))
+        outer = asyncio.ensure_future(asyncio.Event().wait())
         cancel.tasks["nested"] = outer  # A step's run is executed by the task of its workflow.
         try:
             was_in_progress = cancel_run("nested")

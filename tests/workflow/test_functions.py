@@ -127,7 +127,7 @@ def test_expressions_are_evaluated_with_the_values_of_their_place(monkeypatch: p
         ],
         session_state={"n": 1},
     )
-    with pytest.raises(Exception, match=r"cannot evaluate .*'last' is not defined"):
+    with pytest.raises(InvalidInputError, match=r"cannot evaluate .*'last' is not defined"):
         line.run("hi", additional_data={"n": 1})
     line = Workflow([*line.steps[:2], Router("step_choices[1]", [upper, writer])], session_state={"n": 1})
     assert line.run("hi", additional_data={"n": 1}).content == "<HI>"

@@ -9,7 +9,7 @@ import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, RunError
 from agno_nb.run.workflow import WorkflowRunEvent
 from agno_nb.testing import FunctionModel, call
 from agno_nb.types import RunOutput, RunStatus, StepRequirement
@@ -239,7 +239,7 @@ def test_errors_pause_skip_or_fail(on_error: str, group: bool) -> None:
         requirement.retry()
 
     if on_error == "fail":
-        with pytest.raises(Exception, match="boom"):
+        with pytest.raises(RunError, match="boom"):
             line.run("hi")
     else:
         assert answered(line, retry).content == ("done!" if on_error == "pause" else "hi!")
