@@ -139,13 +139,7 @@ _NO_PROVIDER = (
 )
 
 MISSING_MODULES = {
-    **dict.fromkeys(
-        (
-            f"models.{name}"
-            for name in "aws vertexai cohere huggingface ibm nvidia perplexity fireworks cerebras".split()
-        ),
-        _NO_PROVIDER,
-    ),
+    **dict.fromkeys((f"models.{name}" for name in _PROVIDERS.split()), _NO_PROVIDER),
     "knowledge": _NO_KNOWLEDGE,
     "vectordb": _NO_KNOWLEDGE,
     "os": "server for agents; `Agent.arun(stream=True)` yields events for any web framework",

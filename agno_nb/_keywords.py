@@ -52,6 +52,8 @@ def translate(
 ) -> dict[str, Any]:
     """Rename aliases in `kwargs`, and leave out agno's keywords that have no effect.
 
+    None and False, which switch a part of agno off, are accepted for parts that we do not have.
+
     Raises
     ------
     UnknownArgumentError
@@ -62,7 +64,7 @@ def translate(
     result: dict[str, Any] = {}
     for name, value in kwargs.items():
         if name not in known and name not in aliases:
-            if name in agno.no_effect:
+            if name in agno.no_effect or (name in agno.missing and (value is None or value is False)):
                 continue
             if name in agno.missing:
                 raise UnknownArgumentError(f"{of} has no argument {name!r}: agno_nb has no {agno.missing[name]}")

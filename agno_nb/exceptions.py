@@ -126,7 +126,10 @@ class StopAgentRun(AgentRunException):
 
 
 class RunCancelledException(Exception):
-    """A tool or a hook cancels its run."""
+    """agno's exception for cancelled runs, for programs that import it. Nothing here raises or handles it.
+
+    To cancel a run, also in one of its tools or hooks, use :func:`~agno_nb.run.cancel.cancel_run`.
+    """
 
     def __init__(self, message: str = "the run was cancelled") -> None:
         super().__init__(message)

@@ -40,7 +40,9 @@ def table(header: str, rows: Iterable[tuple[list[str], str]]) -> str:
 
 def names_not_here() -> Iterator[tuple[list[str], str]]:
     for part, patterns in tomllib.loads(NAMES.read_text(encoding="utf-8"))["not_here"].items():
-        yield [name for name in patterns.split() if name not in OF_RUNNABLES.missing], part
+        # The table of missing parts has the others.
+        if names := [name for name in patterns.split() if name not in OF_RUNNABLES.missing]:
+            yield names, part
 
 
 def by_reason(reasons: Mapping[str, str]) -> Iterator[tuple[list[str], str]]:

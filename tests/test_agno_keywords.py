@@ -35,6 +35,20 @@ def test_keywords_of_missing_parts_name_what_there_is(kind: str, name: str) -> N
     assert str(caught.value) == f"{kind.title()}() has no argument {name!r}: agno_nb has no {MISSING_KEYWORDS[name]}"
 
 
+@pytest.mark.parametrize("kind", ["agent", "team", "workflow"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("knowledge", None), ("followups", False), ("compress_tool_results", False)]
+)
+def test_a_missing_part_can_be_switched_off(kind: str, name: str, value: Any) -> None:
+    assert component(kind, **{name: value}).run("Hi", knowledge_filters=None).content == "Yes."
+
+
+@pytest.mark.parametrize("value", [True, {}, [], "", 0], ids=repr)
+def test_other_values_of_a_missing_part_are_refused(value: Any) -> None:
+    with pytest.raises(UnknownArgumentError, match="Agent\\(\\) has no argument 'knowledge'"):
+        Agent(ScriptedModel([]), knowledge=value)
+
+
 def test_no_keyword_is_in_both_tables_or_has_an_effect() -> None:
     assert not set(NO_EFFECT) & set(MISSING_KEYWORDS)
     settings = set(Agent.__dataclass_fields__)

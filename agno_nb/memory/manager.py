@@ -91,8 +91,6 @@ class MemoryManager:
     _agents_db: Db | None = field(init=False, default=None, repr=False)
     """The store of the first agent that the manager was given to."""
 
-    # Extract and change memories by the model.
-
     def create_user_memories(
         self, message: str | None = None, messages: Sequence[Message] | None = None, *, user_id: str | None = None
     ) -> str:
@@ -142,8 +140,6 @@ class MemoryManager:
     async def _change(self, user_id: str | None, change: Callable[[MemoryWriter], Coroutine[Any, Any, str]]) -> str:
         writer = MemoryWriter(self, self._own_db(), _user(user_id))
         return await asyncio.shield(run_in_order(writer.queue_key, lambda: change(writer)))
-
-    # Read memories.
 
     def get_user_memories(self, user_id: str | None = None) -> list[UserMemory]:
         """Return the memories of a user, oldest first, after pending updates."""
@@ -230,8 +226,6 @@ class MemoryManager:
         if chosen is None:
             raise ModelError(f"could not parse memory_ids from the model's answer {content[:100]!r}")
         return [numbered[key] for key in dict.fromkeys(map(str, chosen)) if key in numbered]
-
-    # Change memories by the program.
 
     def add_user_memory(self, memory: UserMemory, user_id: str | None = None) -> str:
         """Store a memory of a user; return its ID."""

@@ -9,7 +9,7 @@ from typing import Any
 tasks: dict[str, asyncio.Task[Any] | None] = {}
 """The task of each run in progress. Only the background loop changes it."""
 requested: set[str] = set()
-"""IDs of the runs in progress for which :func:`cancel_run` was called."""
+"""IDs of the runs in progress that :func:`cancel_run` is cancelling. Only the background loop changes it."""
 
 
 def cancel_run(run_id: str) -> bool:
@@ -31,10 +31,16 @@ def cancel_run(run_id: str) -> bool:
     task = tasks.get(run_id)
     if task is None:
         return False
-    requested.add(run_id)
     with suppress(RuntimeError):  # The loop is closed at the exit of the interpreter.
-        task.get_loop().call_soon_threadsafe(task.cancel)
+        task.get_loop().call_soon_threadsafe(_cancel, run_id, task)
     return True
+
+
+def _cancel(run_id: str, task: asyncio.Task[Any]) -> None:
+    # If the run has ended in the meantime, its task may be executing the run around it.
+    if tasks.get(run_id) is task:
+        requested.add(run_id)
+        task.cancel()
 
 
 async def acancel_run(run_id: str) -> bool:

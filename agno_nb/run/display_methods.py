@@ -115,15 +115,17 @@ class DisplayMethods:
         user, emoji : str, optional
             Name and symbol to show before each message.
         exit_on : collection of str, optional
-            Messages that end the conversation, by default "exit", "quit" and "bye". The end of the input ends it too.
+            Messages that end the conversation, in any case of letters; by default "exit", "quit" and "bye". Pass ``[]``
+            for none. The end of the input ends it too.
         **options
             As in :meth:`print_response`. Without a `session_id`, all messages are in the automatic session.
         """
         from agno_nb.printing import ask_user
 
+        last_words = EXIT_WORDS if exit_on is None else exit_on
         if input is not None:
             self.print_response(input, **options)
-        while (message := ask_user(user, emoji, exit_on or EXIT_WORDS)) is not None:
+        while (message := ask_user(user, emoji, last_words)) is not None:
             self.print_response(message, **options)
 
     @async_version_of(cli_app)
@@ -138,7 +140,8 @@ class DisplayMethods:
     ) -> None:
         from agno_nb.printing import ask_user
 
+        last_words = EXIT_WORDS if exit_on is None else exit_on
         if input is not None:
             await self.aprint_response(input, **options)
-        while (message := await asyncio.to_thread(ask_user, user, emoji, exit_on or EXIT_WORDS)) is not None:
+        while (message := await asyncio.to_thread(ask_user, user, emoji, last_words)) is not None:
             await self.aprint_response(message, **options)

@@ -143,7 +143,7 @@ def _read_message(value: Any) -> Message:
         )
     content = value["content"]
     if not isinstance(content, list):
-        return replace(_as_message(value), **_OF_OTHER_RUNS)
+        return replace(_as_message(value, of="the input"), **_OF_OTHER_RUNS)
     texts, found = [], list[Media]()
     for part in content:
         kind = part.get("type") if isinstance(part, Mapping) else None
@@ -200,7 +200,7 @@ def as_messages(messages: Sequence[Message | Mapping[str, Any] | BaseModel | str
     return [_as_message(each) for each in messages or ()]
 
 
-def _as_message(value: Any) -> Message:
+def _as_message(value: Any, *, of: str = "additional_input") -> Message:
     if isinstance(value, Message):
         return replace(value, from_history=True)
     if not isinstance(value, Mapping) or "role" not in value:
@@ -209,10 +209,10 @@ def _as_message(value: Any) -> Message:
     role, content = value["role"], value.get("content")
     if role not in get_args(Role) or not isinstance(content, str | None) or (content is None and role != "assistant"):
         raise InvalidInputError(
-            f"invalid message {dict(value)!r} in additional_input; pass a role ({', '.join(get_args(Role))}) and a "
+            f"invalid message {dict(value)!r} in {of}; pass a role ({', '.join(get_args(Role))}) and a "
             "string as content"
         )
-    calls = [_as_call(each) for each in value.get("tool_calls") or ()]
+    calls = [_as_call(each, of=of) for each in value.get("tool_calls") or ()]
     return Message(**{**value, "tool_calls": calls, "from_history": True})
 
 
@@ -230,7 +230,7 @@ def _refuse_misspelt_role(value: Any) -> None:
         )
 
 
-def _as_call(value: Any) -> ToolCall:
+def _as_call(value: Any, *, of: str) -> ToolCall:
     """Return a tool call of a message. A dict has the format of OpenAI requests."""
     if isinstance(value, ToolCall):
         return value
@@ -239,7 +239,7 @@ def _as_call(value: Any) -> ToolCall:
         return ToolCall(tool_call_id=value["id"], tool_name=function["name"], arguments=function["arguments"])
     except (KeyError, TypeError):
         raise InvalidInputError(
-            f"invalid tool call {value!r} in additional_input; pass "
+            f"invalid tool call {value!r} in {of}; pass "
             "{'id': ..., 'type': 'function', 'function': {'name': ..., 'arguments': '{...}'}}"
         ) from None
 

@@ -44,7 +44,8 @@ def is_rewound(run: RunOutput, options: ContinueCall) -> bool:
 
 
 def _has_options(options: ContinueCall) -> bool:
-    return any(options.get(name) not in (None, False, "end") for name in _REWINDING)
+    # Not `in`, because continue_from=0 equals False.
+    return any(not (value is None or value is False or value == "end") for value in map(options.get, _REWINDING))
 
 
 def rewind(run: RunOutput, options: ContinueCall) -> Rewind:
@@ -68,6 +69,8 @@ def rewind(run: RunOutput, options: ContinueCall) -> Rewind:
         raise InvalidInputError(
             f"run {run.run_id!r} is paused; resolve its requirements and call continue_run() without other options"
         )
+    if run.status is RunStatus.RUNNING and not run.interrupted:
+        raise InvalidInputError(f"run {run.run_id!r} appears to be still running; stop it first")
     if replaces is not None and not regenerates:
         raise InvalidInputError("replace_original needs regenerate=True")
     if regenerates and (boundary != "end" or options.get("fork")):

@@ -249,9 +249,9 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
         Parameters
         ----------
         input : str, pydantic model, dict, list or Message
-            The user's message. An object is sent and stored as JSON, and a list of strings as lines. Of messages, or
-            dicts such as ``{"role": "user", "content": "Hi"}``, the user's last one is the input; the others are sent
-            and stored with it, after the history.
+            The user's message. An object is sent and stored as JSON, and a list of strings as lines. Agents and teams
+            also accept messages, or dicts such as ``{"role": "user", "content": "Hi"}``: the user's last one is the
+            input, and the others are sent and stored with it, after the history. For a workflow, such dicts are JSON.
         stream : bool, optional
             Return an iterator of events; defaults to the setting. Closing it early cancels the run. The `content` of an
             event is shown at once; a later event with `discards_content` takes it back, if it was reasoning, a tool
@@ -330,7 +330,8 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
         replace_original : bool, default True
             With `regenerate`: if False, the new run is a turn of its own, and the history has both.
         fork : bool, default False
-            The same for runs that are not regenerated.
+            For a run that has ended, without `regenerate`: if True, the new run is a turn of its own, and the history
+            has both.
         user_id : str, optional
             Owner of the run. Required to continue another user's run by its ID.
         stream, stream_events : bool, optional

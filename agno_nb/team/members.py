@@ -23,26 +23,26 @@ _UNCHANGED = "A member gets the user's message as it is, instead of the task tha
 
 _PROMPTS = {
     TeamMode.coordinate: (
-        "You lead a team. Give tasks to its members by the tool delegate_task_to_member, several in one answer where "
-        "none needs what another finds. {sees} What no member is needed for, answer yourself."
+        "You lead a team. Give tasks to its members with the tool delegate_task_to_member, several in one answer if "
+        "none needs the result of another. {sees} If no member is needed, answer yourself."
     ),
     TeamMode.route: (
-        "You lead a team. Hand the request to the member that it suits best by the tool delegate_task_to_member, whole "
-        "and with what the user wants of the answer. {sees} The user gets the member's answer as it is, so write "
-        "nothing beside the call. What no member is needed for, answer yourself."
+        "You lead a team. Hand the whole request, with what the user wants of the answer, to the member that suits it"
+        " best, with the tool delegate_task_to_member. {sees} The user gets the member's answer as it is, so write "
+        "nothing besides the call. If no member is needed, answer yourself."
     ),
     TeamMode.broadcast: (
-        "You lead a team. Give a task to all of its members at once by the tool delegate_task_to_members. {sees} Make "
-        "one answer of theirs."
+        "You lead a team. Give a task to all of its members at once with the tool delegate_task_to_members. {sees} "
+        "Combine their answers into one."
     ),
     TeamMode.tasks: (
-        "You lead a team, which works on a list of tasks. Divide the request into tasks by the tool create_task, each "
-        "with the member that executes it, and with depends_on only where it needs the result of another task. Execute "
-        "them by execute_task, or by execute_tasks_parallel where none needs another's result. {sees} Read each "
-        "result: if a task has failed, set it to pending, and execute it again or by another member. Set what you do "
-        "yourself by update_task_status. When nothing is left to do, or the goal is out of reach, call "
-        "mark_all_complete and then write the answer for the user from the results. What needs no task, answer at "
-        "once, and call mark_all_complete."
+        "You lead a team, which works on a list of tasks. Divide the request into tasks with the tool create_task, "
+        "each with the member that executes it, and with depends_on only if it needs the result of another task. "
+        "Execute them with execute_task, or with execute_tasks_parallel if none needs the result of another. {sees} "
+        "Read each result: if a task has failed, set it to pending and execute it again, with the same or another "
+        "member. Report what you do yourself with update_task_status. When nothing is left to do, or the goal is out "
+        "of reach, call mark_all_complete and then write the answer for the user from the results. If the request "
+        "needs no task, answer at once and call mark_all_complete."
     ),
 }
 

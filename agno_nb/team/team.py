@@ -7,9 +7,9 @@ work is a run of its own, nested in the leader's: in the same session, stored wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.agent.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
@@ -99,8 +99,22 @@ class Team(Agent):
     _latest_members: Sequence[Agent] = field(init=False, default=())
     """Members of the latest run, if a function returned them."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def deep_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
+        changes = dict(update or {})
+        if not changes.keys().isdisjoint(("respond_directly", "delegate_to_all_members")):
+            changes.setdefault("mode", None)  # Otherwise the mode of the original would take precedence.
+        return super().deep_copy(update=changes)
+
+    def validate_settings(self) -> None:
+        super().validate_settings()
+        self._set_mode()
+        whole_number("max_iterations", self.max_iterations, least=1)
+        whole_number("num_team_history_runs", self.num_team_history_runs, least=0)
+        if isinstance(self.members, Agent) or not callable(self.members):
+            check_members(self.members)
+
+    def _set_mode(self) -> None:
+        """Make the mode and its flags agree."""
         if self.mode is None:
             self.mode = TeamMode.route if self.respond_directly else TeamMode.coordinate
             self.mode = TeamMode.broadcast if self.delegate_to_all_members else self.mode
@@ -111,13 +125,6 @@ class Team(Agent):
         self.mode = TeamMode(self.mode)
         self.respond_directly = self.mode is TeamMode.route
         self.delegate_to_all_members = self.mode is TeamMode.broadcast
-
-    def validate_settings(self) -> None:
-        super().validate_settings()
-        whole_number("max_iterations", self.max_iterations, least=1)
-        whole_number("num_team_history_runs", self.num_team_history_runs, least=0)
-        if isinstance(self.members, Agent) or not callable(self.members):
-            check_members(self.members)
 
     async def run_steps(self, context: RunContext) -> None:
         """Let the leader delegate tasks to the members until it answers."""

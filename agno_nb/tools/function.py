@@ -84,8 +84,9 @@ class Tool:
     add_instructions : bool, default True
         Add them.
     cache_results : bool, default False
-        Return the stored result if the tool was called with the same arguments before, by the same user if the function
-        has injected parameters. Results that JSON cannot hold, errors and generators are not cached.
+        Return the stored result if the tool was called with the same arguments before. If the function has injected
+        parameters, results are used for the same user and session only, and only if `run_context` is one of them;
+        otherwise it is always called. Results that JSON cannot hold, errors and generators are not cached.
     cache_ttl : int, default 3600
         Seconds that a result is used.
     cache_dir : str, optional

@@ -49,7 +49,7 @@ class MemoryTools(Toolkit):
     Raises
     ------
     InvalidInputError
-        `db` is no store.
+        `db` is not a store.
 
     Examples
     --------

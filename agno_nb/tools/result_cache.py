@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agno_nb.tools.invoke import unwrap_partial
+from agno_nb.redact import warn
 from agno_nb.types import new_id
 
 MISSING: Any = object()
@@ -72,11 +73,24 @@ class ResultCache:
             if self._directory is None:
                 self._entries[key] = entry
                 return
-            self._directory.mkdir(parents=True, exist_ok=True)
-            # Another process must not read half of it.
-            draft = self._directory / f"{key}.{new_id()}"
-            draft.write_text(json.dumps(entry), encoding="utf-8")
-            draft.replace(self._directory / f"{key}.json")
+            try:
+                self._write(self._directory, key, json.dumps(entry))
+            except OSError as error:
+                # The function has been called, and must not be called again because its result is not cached.
+                warn(
+                    f"cannot cache the result of a tool in {str(self._directory)!r}: {error}; choose another cache_dir"
+                )
+
+    @staticmethod
+    def _write(directory: Path, key: str, text: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        # Another process must not read half of it.
+        draft = directory / f"{key}.{new_id()}"
+        try:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(directory / f"{key}.json")
+        finally:
+            draft.unlink(missing_ok=True)
 
     def _read(self, key: str) -> tuple[float, str] | None:
         if self._directory is None:

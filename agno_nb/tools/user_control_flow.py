@@ -32,7 +32,7 @@ class RequestedField(TypedDict):
 
 
 class QuestionTool(Tool):
-    """A tool whose arguments are questions. Its result are the answers, by name, as JSON."""
+    """A tool whose arguments are questions. Its result is the answers by name, as JSON."""
 
     def questions(self, call: ToolCall) -> list[UserInputField]:
         """Return the fields for the answers to a call with valid arguments."""

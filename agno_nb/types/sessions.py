@@ -276,7 +276,8 @@ class Session:
 
     def get_tool_calls(self, num_calls: int | None = None) -> list[ToolCall]:
         """Return the tool calls of all runs, or the latest ones, latest run first."""
-        calls = [call for run in reversed(self.runs) for message in run.messages for call in message.tool_calls]
+        own = (each for run in reversed(self.runs) for each in run.messages if not each.from_history)
+        calls = [call for message in own for call in message.tool_calls]
         return calls[:num_calls]
 
     def get_session_summary(self) -> SessionSummary | None:

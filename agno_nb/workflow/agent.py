@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import NestedRunPaused
-from agno_nb.run.context import RunContext
+from agno_nb.run.context import RunContext, call_setting
 from agno_nb.tools import tool
 from agno_nb.tools.result import to_text
 from agno_nb.types import Requirement, RunOutput, StepOutput
@@ -44,14 +45,21 @@ class WorkflowAgent(Agent):
 
     def __post_init__(self) -> None:
         self._own_instructions = self.instructions
+        self._own_tools = self.tools
+        self.check_prompt_settings()
         self.instructions = self._all_instructions
-        tools: Any = self.tools or ()
-        self.tools = [*tools, run_workflow]
+        self.tools = self._all_tools if callable(self.tools) else [*(self.tools or ()), run_workflow]
         super().__post_init__()
 
-    def _all_instructions(self, run_context: RunContext) -> list[str]:
+    async def _all_tools(self, run_context: RunContext) -> list[Any]:
+        own: Any = self._own_tools
+        return [*(await call_setting("tools", own, self, run_context) or ()), run_workflow]
+
+    async def _all_instructions(self, run_context: RunContext) -> list[str]:
         own: Any = self._own_instructions
-        texts = [own] if isinstance(own, str) else [*(own or ())]
+        if callable(own):
+            own = await call_setting("instructions", own, self, run_context)
+        texts = [*own] if isinstance(own, list | tuple) else [own] if own else []
         workflow = run_context.parent
         if workflow is None:
             return texts
@@ -60,7 +68,8 @@ class WorkflowAgent(Agent):
             "run_workflow once, and answer with its result."
         )
         if self.add_workflow_history:
-            history = StepInput(input="", run_context=workflow).get_workflow_history_context(self.num_history_runs)
+            step_input = StepInput(input="", run_context=workflow)
+            history = await asyncio.to_thread(step_input.get_workflow_history_context, self.num_history_runs)
             texts += [history] if history else []
         return texts
 

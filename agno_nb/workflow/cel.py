@@ -81,7 +81,8 @@ def _compile(expression: str) -> Callable[..., Any]:
         try:
             result = program.evaluate({name: celpy.json_to_cel(value) for name, value in values.items()})
         except celpy.CELEvalError as error:
-            raise InvalidInputError(f"cannot evaluate {expression!r}: {error}") from None
+            # Its other arguments are the values of all names.
+            raise InvalidInputError(f"cannot evaluate {expression!r}: {error.args[0]}") from None
         return str(result) if isinstance(result, str) else bool(result)
 
     return evaluate

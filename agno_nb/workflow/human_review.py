@@ -29,6 +29,7 @@ from agno_nb.types import (
     StepStatus,
     UserInputField,
     now,
+    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class HumanReview:
     Raises
     ------
     InvalidInputError
-        A setting has an unknown value.
+        A setting has an invalid value.
     """
 
     _: KW_ONLY
@@ -86,6 +87,11 @@ class HumanReview:
         self.on_reject = _member(OnReject, "on_reject", self.on_reject)
         self.on_error = _member(OnError, "on_error", self.on_error)
         self.on_timeout = _member(OnTimeout, "on_timeout", self.on_timeout) or OnTimeout.cancel
+        if whole_number("max_retries", self.max_retries, least=0) is None:
+            raise InvalidInputError("max_retries is None; pass a number of retries, or 0 for none")
+        is_number = isinstance(self.timeout, int | float) and not isinstance(self.timeout, bool)
+        if self.timeout is not None and not (is_number and self.timeout >= 0):
+            raise InvalidInputError(f"timeout is {self.timeout!r}; pass seconds, or None to wait without limit")
 
     def check(self, owner: str, supported: frozenset[str]) -> None:
         """Raise an InvalidInputError if a kind of review is set that `owner` does not support."""

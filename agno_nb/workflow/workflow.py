@@ -8,14 +8,13 @@ from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import NestedRunPaused, leaves
-from agno_nb.run.context import Emit, RunContext
+from agno_nb.run.context import RunContext
 from agno_nb.run.options import first_set
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import (
     Message,
     RunEvent,
     RunOutput,
-    RunOutputEvent,
     RunStatus,
     Session,
     SessionType,
@@ -95,8 +94,7 @@ class Workflow(Runnable):
     async def run_steps(self, context: RunContext) -> None:
         """Run the steps that are not completed yet."""
         run, options = context.run, context.options
-        if not self.stream_executor_events:
-            context.emit_to = _without_nested(context.emit_to, run.run_id)
+        context.sends_nested_events = self.stream_executor_events
         if context.message not in run.messages:
             run.messages.append(context.message)
         execution_input = WorkflowExecutionInput(
@@ -147,14 +145,6 @@ class Workflow(Runnable):
         message = Message(role="assistant", content=run.get_content_as_string())
         context.recorder.add_message(message)
         context.emit(RunEvent.run_content, content=message.content)
-
-
-def _without_nested(emit_to: Emit, run_id: str) -> Emit:
-    def forward(event: RunOutputEvent) -> None:
-        if event.run_id == run_id:
-            emit_to(event)
-
-    return forward
 
 
 def _last_output(outputs: list[StepOutput]) -> tuple[Any, str]:

@@ -12,7 +12,7 @@ from agno_nb.agent import Agent
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, ModelError
 from agno_nb.memory import MemoryManager, MemoryOptimizationStrategy, SummarizeStrategy, UserMemory
-from agno_nb.memory.strategies.types import MemoryOptimizationStrategyType
+from agno_nb.memory.strategies import MemoryOptimizationStrategyFactory, MemoryOptimizationStrategyType
 from agno_nb.models.base import Model
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.types import Message
@@ -210,6 +210,12 @@ def test_memories_are_condensed_by_the_model_or_by_a_strategy(db: Db) -> None:
     assert texts(manager.get_user_memories("ada")) == ["Likes tea."]
     # 10 characters are about three tokens.
     assert SummarizeStrategy().count_tokens(manager.get_user_memories("ada")) == 3
+
+
+def test_a_strategy_that_does_not_exist_is_refused() -> None:
+    assert isinstance(MemoryOptimizationStrategyFactory.create_strategy("summarize"), SummarizeStrategy)
+    with pytest.raises(InvalidInputError, match="there is no memory strategy 'merge'; pass 'summarize'"):
+        MemoryOptimizationStrategyFactory.create_strategy("merge")
 
 
 def test_memories_that_a_strategy_writes_take_the_place_of_the_old_ones(db: Db) -> None:

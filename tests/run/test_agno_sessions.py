@@ -13,7 +13,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.missing_stores import JsonDb, MissingStore, MongoDb
-from agno_nb.errors import InvalidInputError, SessionOwnershipError
+from agno_nb.errors import InvalidInputError, RunError, SessionOwnershipError
 from agno_nb.session import AgentSession, TeamSession, WorkflowSession
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, ScriptedModel, call
@@ -37,6 +37,17 @@ def contents(messages: list[Message]) -> list[str | None]:
 def lookup(word: str) -> str:
     """Look up a word."""
     return f"about {word}"
+
+
+def test_tool_calls_in_stored_copies_of_the_history_are_not_counted_again(db: Db) -> None:
+    model = ScriptedModel([call("lookup", word="owl"), "An owl.", call("lookup", word="elk"), "An elk."])
+    agent = Agent(model, tools=[lookup], db=db, add_history_to_context=True, store_history_messages=True)
+    agent.run("Owl?", session_id="s")
+    agent.run("Elk?", session_id="s")
+    session = agent.get_session("s")
+    assert session is not None
+    assert [each.tool_args["word"] for each in session.get_tool_calls()] == ["elk", "owl"]
+    assert [each.tool_args["word"] for each in session.get_tool_calls(1)] == ["elk"]
 
 
 def test_an_agent_a_team_and_a_workflow_share_a_session(db: Db) -> None:
@@ -95,7 +106,7 @@ def test_a_session_has_agnos_names(db: Db) -> None:
 def test_messages_of_runs_that_did_not_complete_are_left_out_by_default(db: Db) -> None:
     agent = Agent(ScriptedModel(["fine"]), db=db)
     agent.run("one", session_id="s")
-    with pytest.raises(Exception, match="no reply"):
+    with pytest.raises(RunError, match="no reply"):
         agent.run("two", session_id="s")
     session = db.get_session("s")
     assert session is not None

@@ -13,7 +13,8 @@ import pytest
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
-from agno_nb.run.cancel import get_active_runs
+from agno_nb.run import cancel
+from agno_nb.run.cancel import cancel_run, get_active_runs
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.types import INTERRUPTED_RESULT, RunEvent, RunOutput, RunOutputEvent, RunStatus
 from tests.run.kinds import Make, kind, talk
@@ -197,6 +198,23 @@ def test_a_run_is_cancelled_by_its_id_from_another_thread(make: Make) -> None:
     assert db.get_run("r").status is RunStatus.CANCELLED  # type: ignore[union-attr]
     assert not runnable.cancel_run("r")
     assert get_active_runs() == {}
+
+
+def test_cancelling_a_nested_run_that_ends_at_that_moment_leaves_the_outer_run_alone() -> None:
+    async def main() -> tuple[bool, int, dict[str, bool]]:
+        outer = asyncio.ensure_future(asyncio.Event().wait())
+        cancel.tasks["nested"] = outer  # A step's run is executed by the task of its workflow.
+        try:
+            was_in_progress = cancel_run("nested")
+        finally:
+            del cancel.tasks["nested"]
+        await asyncio.sleep(0)
+        requests = outer.cancelling()
+        outer.cancel()
+        return was_in_progress, requests, get_active_runs()
+
+    assert asyncio.run(main()) == (True, 0, {})
+    assert cancel.requested == set()
 
 
 def test_a_cancelled_run_is_returned_with_its_partial_text() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, RunError, RunNotContinuableError
 from agno_nb.team import Team
 from agno_nb.testing import ScriptedModel, call
+from agno_nb.tools import tool
 from agno_nb.types import RunOutput
 from agno_nb.workflow import Workflow
 
@@ -128,6 +130,43 @@ def test_options_that_contradict_are_refused(options: dict[str, Any], problem: s
     with pytest.raises(InvalidInputError, match=problem):
         agent.continue_run(run, **options)
     assert len(model.requests) == 2
+
+
+@pytest.mark.parametrize("options", [{"input": "And?"}, {"regenerate": True}, {"continue_from": 0, "input": "Go"}])
+def test_a_run_in_progress_is_not_continued_from_its_messages(options: dict[str, Any]) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def wait() -> str:
+        """Wait."""
+        begun.set()
+        release.wait(30)
+        return "done"
+
+    model = ScriptedModel([call("wait"), "Done."])
+    agent = Agent(model, tools=[wait], db=InMemoryDb(), session_id="s")
+    running = threading.Thread(target=lambda: agent.run("Wait.", run_id="r"))
+    running.start()
+    assert begun.wait(30)
+    try:
+        with pytest.raises(InvalidInputError, match="run 'r' appears to be still running; stop it first"):
+            agent.continue_run(run_id="r", **options)
+    finally:
+        release.set()
+        running.join()
+    assert len(model.requests) == 2
+
+
+@pytest.mark.parametrize("options", [{"continue_from": 0}, {"continue_from": 0, "input": "Go"}])
+def test_the_first_message_is_a_place_to_continue_from_too(options: dict[str, Any]) -> None:
+    @tool(requires_confirmation=True)
+    def send() -> str:
+        """Send."""
+        return "sent"
+
+    agent = Agent(ScriptedModel([call("send")]), tools=[send], db=InMemoryDb(), session_id="s")
+    paused = agent.run("Send it.")
+    with pytest.raises(InvalidInputError, match="is paused; resolve its requirements and call continue_run"):
+        agent.continue_run(paused, **options)
 
 
 async def test_the_entry_points_of_continue_run() -> None:

@@ -41,6 +41,30 @@ def test_a_mode_and_its_flags_agree(settings: dict[str, Any], expected: tuple[Te
     assert isinstance(team.mode, TeamMode)
 
 
+@pytest.mark.parametrize(
+    ("update", "expected"),
+    [
+        ({"mode": "route"}, (TeamMode.route, True, False)),
+        ({"mode": "tasks"}, (TeamMode.tasks, False, False)),
+        ({"delegate_to_all_members": False, "respond_directly": True}, (TeamMode.route, True, False)),
+        ({"delegate_to_all_members": False}, (TeamMode.coordinate, False, False)),
+        ({"max_iterations": 2}, (TeamMode.broadcast, False, True)),
+    ],
+    ids=str,
+)
+def test_the_mode_of_a_copy_and_its_flags_agree(update: dict[str, Any], expected: tuple[TeamMode, bool, bool]) -> None:
+    copy = Team([Agent(name="a")], mode="broadcast").deep_copy(update=update)
+    assert (copy.mode, copy.respond_directly, copy.delegate_to_all_members) == expected
+    assert isinstance(copy.mode, TeamMode)
+    with pytest.raises(InvalidInputError, match="mode is 'rout'; did you mean \"route\""):
+        copy.deep_copy(update={"mode": "rout"})
+
+
+def test_a_copy_with_another_mode_works_in_it() -> None:
+    team = Team([Agent(ScriptedModel(["Oslo"]), name="m")], model=ScriptedModel([ask("m", "Which?"), "I say Oslo"]))
+    assert team.deep_copy(update={"mode": "route"}).run("Go").content == "Oslo"
+
+
 def test_a_mode_that_does_not_exist_is_refused_with_the_nearest() -> None:
     with pytest.raises(InvalidInputError, match="mode is 'broadcst'; did you mean \"broadcast\""):
         Team([Agent(name="a")], mode="broadcst")  # type: ignore[arg-type]

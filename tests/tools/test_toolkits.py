@@ -252,6 +252,33 @@ def test_tools_of_the_same_name_may_have_one_directory(tmp_path: Path) -> None:
     assert results == ["here", "there"]
 
 
+def test_a_function_whose_user_is_unknown_is_always_called() -> None:
+    calls: list[int] = []
+
+    @tool(cache_results=True)
+    def count(session_state: dict[str, Any]) -> int:
+        """Count."""
+        calls.append(1)
+        return len(calls)
+
+    run = Agent(ScriptedModel([call("count"), call("count"), "ok"]), tools=[count]).run("x")
+    assert [each.result for each in run.tools] == ["1", "2"]
+
+
+def test_a_result_that_cannot_be_written_is_the_result_nevertheless(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a directory")
+
+    @tool(cache_results=True, cache_dir=str(blocked / "cache"))
+    def send() -> str:
+        """Send it."""
+        return "sent"
+
+    with pytest.warns(UserWarning, match="cannot cache the result of a tool in .*; choose another cache_dir"):
+        run = Agent(ScriptedModel([call("send"), "ok"]), tools=[send]).run("x")
+    assert [(each.result, each.tool_call_error) for each in run.tools] == [("sent", False)]
+
+
 def test_values_that_json_does_not_hold_are_not_cached() -> None:
     calls: list[int] = []
 

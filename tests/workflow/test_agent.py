@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.errors import InvalidInputError
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
 from agno_nb.tools import tool
 from agno_nb.types import Message, ToolSpec
@@ -43,6 +46,40 @@ def test_the_agent_has_the_steps_run_once_and_then_answers_from_history() -> Non
     ]
     nested = line.store.get_run(run.run_id).nested_runs[0]  # type: ignore[union-attr]
     assert (nested.component_name, nested.content) == (None, "The result is HI!.")
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_functions_return_the_instructions_and_tools_of_the_agent(how: str) -> None:
+    def look(word: str) -> str:
+        """Look up a word."""
+        return word
+
+    def instructions(session_state: dict[str, Any]) -> str:
+        return f"Speak {session_state['language']}."
+
+    async def async_instructions(session_state: dict[str, Any]) -> list[str]:
+        return [instructions(session_state)]
+
+    async def async_tools(dependencies: dict[str, Any]) -> list[Any]:
+        return [look]
+
+    settings: dict[str, Any] = {"instructions": instructions, "tools": lambda: [look]}
+    if how == "async":
+        settings = {"instructions": async_instructions, "tools": async_tools}
+    model = FunctionModel(lambda messages, tools: "Hei.")
+    line = Workflow([upper], agent=WorkflowAgent(model, **settings), db=InMemoryDb())
+    assert line.run("hi", session_state={"language": "Finnish"}).content == "Hei."
+    (request,) = model.requests
+    assert "Speak Finnish." in (request.messages[0].content or "")
+    assert [each.name for each in request.tools] == ["look", "run_workflow"]
+
+
+def test_instructions_that_are_no_text_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match="instructions is 5; pass a string"):
+        WorkflowAgent("demo", instructions=5)  # type: ignore[arg-type]
+    line = Workflow([upper], agent=WorkflowAgent("demo", instructions=lambda: 5), db=InMemoryDb())
+    with pytest.raises(InvalidInputError, match=r"the result of the function in instructions is \[5, "):
+        line.run("hi")
 
 
 def test_a_step_that_waits_pauses_the_conversation() -> None:

@@ -94,6 +94,12 @@ def test_streams_without_the_events_of_executors() -> None:
         ]  # fmt: skip
 
 
+def test_an_outer_workflow_has_no_events_of_executors_that_an_inner_one_leaves_out() -> None:
+    outer = Workflow([Workflow([writer], name="inner", stream_executor_events=False)], name="outer")
+    with outer.run("hi", stream=True, stream_events=True) as events:
+        assert {event.component_name for event in events} == {"inner", "outer"}
+
+
 def test_an_expression_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "celpy", None)
     with pytest.raises(InvalidInputError, match="needs cel-python; install it"):
@@ -124,7 +130,7 @@ def test_expressions_are_evaluated_with_the_values_of_their_place(monkeypatch: p
         ],
         session_state={"n": 1},
     )
-    with pytest.raises(Exception, match=r"cannot evaluate .*'last' is not defined"):
+    with pytest.raises(InvalidInputError, match=r"cannot evaluate .*'last' is not defined"):
         line.run("hi", additional_data={"n": 1})
     line = Workflow([*line.steps[:2], Router("step_choices[1]", [upper, writer])], session_state={"n": 1})
     assert line.run("hi", additional_data={"n": 1}).content == "<HI>"

@@ -9,7 +9,7 @@ import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, RunError
 from agno_nb.run.workflow import WorkflowRunEvent
 from agno_nb.testing import FunctionModel, call
 from agno_nb.types import RunOutput, RunStatus, StepRequirement
@@ -239,7 +239,7 @@ def test_errors_pause_skip_or_fail(on_error: str, group: bool) -> None:
         requirement.retry()
 
     if on_error == "fail":
-        with pytest.raises(Exception, match="boom"):
+        with pytest.raises(RunError, match="boom"):
             line.run("hi")
     else:
         assert answered(line, retry).content == ("done!" if on_error == "pause" else "hi!")
@@ -380,13 +380,18 @@ def test_an_answer_cannot_be_changed_after_the_run_has_continued() -> None:
         (lambda: Loop([upper], requires_output_review=True), "Loop 'loop' does not support requires_output_review"),
         (lambda: Parallel(upper, requires_user_input=True), "supports requires_confirmation"),
         (lambda: HumanReview(on_reject="stop"), "pass one of 'skip', 'cancel', 'else', 'retry'"),
+        (lambda: HumanReview(max_retries=-1), "max_retries is -1"),
+        (lambda: HumanReview(max_retries=None), "max_retries is None; pass a number"),  # type: ignore[arg-type]
+        (lambda: HumanReview(timeout="60"), "timeout is '60'; pass seconds"),  # type: ignore[arg-type]
+        (lambda: HumanReview(timeout=True), "timeout is True; pass seconds"),
+        (lambda: Step(executor=upper, requires_confirmation=True, hitl_timeout=-1), "timeout is -1; pass seconds"),
         (lambda: Router(choices=[upper]), "has no selector"),
         (lambda: UserInputField(name="x", field_type="date"), "field_type of 'x' is 'date'"),
         (lambda: workflow(Step(executor=upper, requires_user_input=True, user_input_schema=["x"])).run("hi"), "dict"),
     ],
 )
 def test_invalid_reviews(make: Callable[[], object], message: str) -> None:
-    with pytest.raises(Exception, match=message):
+    with pytest.raises(InvalidInputError, match=message):
         make()
 
 

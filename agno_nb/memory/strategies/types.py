@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.errors import InvalidInputError
 from agno_nb.memory.strategies.base import MemoryOptimizationStrategy
 from agno_nb.memory.strategies.summarize import SummarizeStrategy
 
@@ -17,10 +18,19 @@ class MemoryOptimizationStrategyType(StrEnum):
 
 @suggest_on_unknown_kwarg({})
 class MemoryOptimizationStrategyFactory:
-    """Makes the strategy of a name."""
+    """Creates strategies by name."""
 
     @staticmethod
     def create_strategy(strategy_type: MemoryOptimizationStrategyType | str) -> MemoryOptimizationStrategy:
-        """Return the strategy. Raises a ValueError for an unknown name."""
+        """Return the strategy.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no strategy of this name.
+        """
+        if strategy_type not in tuple(MemoryOptimizationStrategyType):
+            names = ", ".join(repr(each.value) for each in MemoryOptimizationStrategyType)
+            raise InvalidInputError(f"there is no memory strategy {strategy_type!r}; pass {names}, or your own object")
         classes = {MemoryOptimizationStrategyType.SUMMARIZE: SummarizeStrategy}
         return classes[MemoryOptimizationStrategyType(strategy_type)]()
