@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.types.basics import Alias, JsonDict, SessionType, brief, new_id, now, to_plain_text
-from agno_nb.types.dicts import DictMethods, from_dict, to_dict
+from agno_nb.types.dicts import NOT_IN_DICTS, DictMethods, from_dict, to_dict
 from agno_nb.types.messages import Media, Message, ToolCall, WithMedia
 from agno_nb.types.metrics import Metrics
 from agno_nb.types.requirements import Requirement
@@ -22,6 +22,7 @@ from agno_nb.types.steps import PauseKind, StepOutput
 
 if TYPE_CHECKING:
     from agno_nb.types.context_report import ContextReport
+    from agno_nb.types.events import RunOutputEvent
 
 
 class RunStatus(StrEnum):
@@ -140,6 +141,8 @@ class RunOutput(DictMethods, WithMedia):
     """Notebook variables inserted into the prompt."""
     context_report: ContextReport | None = None
     """The result of :meth:`context`."""
+    events: list[RunOutputEvent] | None = field(default=None, compare=False, metadata=NOT_IN_DICTS)
+    """The events so far, in order, if the agent has `store_events`; None for a run that was read from a store."""
     context_hash: str | None = None
     """SHA-256 in hex of everything that determines the answer: model, messages, tools, output schema, user."""
     replay_of_run_id: str | None = None
