@@ -289,6 +289,11 @@ class RunOutput(DictMethods, WithMedia):
             executor_requirements=requirements,
         )
 
+    def add_member_run(self, run: RunOutput) -> None:
+        """Add the run of a member to `nested_runs`, if it is not there: agno's method."""
+        if not any(nested.run_id == run.run_id for nested in self.nested_runs):
+            self.nested_runs.append(run)
+
     def contains_run(self, run_id: str) -> bool:
         """Whether a run is this one or nested in it."""
         return self.run_id == run_id or any(nested.contains_run(run_id) for nested in self.nested_runs)

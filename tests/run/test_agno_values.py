@@ -13,6 +13,7 @@ from agno_nb.agent import Agent
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.media import Audio, File, Image
+from agno_nb.run import RunContext
 from agno_nb.team import Team
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import tool
@@ -124,6 +125,24 @@ def test_the_tools_of_members_and_steps_are_answered_too() -> None:
     answer([each.tool_execution for each in run.active_requirements])
     run = workflow.continue_run(run_response=run)
     assert (run.content, run.pause_kind, run.has_completed) == ("Done.", None, True)
+
+
+def test_the_run_of_a_member_is_added_once() -> None:
+    run, member = RunOutput(session_id="s"), RunOutput(session_id="s")
+    run.add_member_run(member)
+    run.add_member_run(member)
+    assert run.member_responses == [member]
+
+
+def test_tools_read_the_messages_of_their_run() -> None:
+    seen: list[str] = []
+
+    def roles(run_context: RunContext) -> str:
+        seen.extend(message.role for message in run_context.messages)
+        return "ok"
+
+    Agent(ScriptedModel([call("roles"), "Done."]), instructions="Be brief.", tools=[roles]).run("go")
+    assert seen[:3] == ["system", "user", "assistant"]
 
 
 def test_a_call_has_the_duration_of_its_tool() -> None:
