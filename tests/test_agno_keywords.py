@@ -105,4 +105,4 @@ def test_models_know_agnos_keywords() -> None:
     with pytest.raises(UnknownArgumentError, match=r"pass extra_body="):
         OpenAIChat(frequency_penalty=1)
     with pytest.raises(UnknownArgumentError, match='did you mean "temperature"'):
-        OpenAIChat(temperatur=1)
+        OpenAIChat(temperatures=1)

@@ -123,7 +123,9 @@ def test_a_frame_has_all_columns_of_its_view_and_each_is_described(db: InMemoryD
     assert all(schema.views()[view].descriptions[column] for column in FRAMES[view].columns)
 
 
-def test_every_column_of_every_table_is_described(db: InMemoryDb) -> None:
+def test_every_column_of_every_table_is_described(tmp_path: Path) -> None:
+    db = DuckDb(tmp_path / "t.duckdb")
+    db.create()
     sql = (
         "SELECT table_name, list(column_name ORDER BY column_index) AS columns FROM duckdb_columns() "
         "WHERE database_name = 'store' GROUP BY ALL"

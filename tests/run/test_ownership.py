@@ -98,8 +98,8 @@ def workflow(db: Db, user_id: str | None) -> Runnable:
 
 
 MAKERS = [agent, team, workflow]
-NOT_OF_A_SESSION = {"start_new_session", "automatic_session_id"}
-"""They make ids and read nothing."""
+NOT_OF_A_SESSION = {"start_new_session", "automatic_session_id", "cancel_run", "acancel_run"}
+"""They make ids and read nothing, or stop a run of this process whose id the caller has, whoever the user of it is."""
 
 
 def parameters_of(name: str, cls: type) -> dict[str, inspect.Parameter]:
