@@ -14,8 +14,6 @@ NO_EFFECT = {
     "debug_level": "see `debug_mode`",
     "cache_session": "the store keeps the latest sessions in memory, and notices changes of other processes",
     "checkpoint": "messages, calls and results are always stored as soon as they exist",
-    "store_events": "the store always keeps events that are not messages or tool calls: `events_df()`",
-    "events_to_skip": "see `store_events`; streams are filtered with `stream_events`",
     "stream_events": "displays such as `print_response()` always use all events; it has an effect elsewhere",
     "show_time": "displays always show the duration of a run",
     "show_step_details": "displays always show the steps of a workflow",

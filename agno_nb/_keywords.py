@@ -82,12 +82,20 @@ def translate(
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
+_NOT_JOINED: Mapping[str, str] = {}
+
+
 def suggest_on_unknown_kwarg(
-    aliases: Mapping[str, str], deprecated: Collection[str] = (), *, agno: AgnoKeywords = NONE_OF_AGNO
+    aliases: Mapping[str, str],
+    deprecated: Collection[str] = (),
+    *,
+    joined: Mapping[str, str] = _NOT_JOINED,
+    agno: AgnoKeywords = NONE_OF_AGNO,
 ) -> Callable[[D], D]:
     """Make a function or the constructor of a class accept `aliases`, and suggest names for unknown keywords.
 
-    The keywords of agno that have no effect or are missing are `agno`, or a class attribute `agno_keywords`.
+    The values of keywords in `joined` are added to the list in the parameter that it names. The keywords of agno that
+    have no effect or are missing are `agno`, or a class attribute `agno_keywords`.
     """
 
     def decorate(target: D) -> D:
@@ -101,7 +109,15 @@ def suggest_on_unknown_kwarg(
         def renamed(owner: object, kwargs: Mapping[str, Any]) -> dict[str, Any]:
             is_inherited = cls is not None and type(owner).__init__ is checked
             of = (type(owner) if is_inherited else target).__name__
-            return translate(kwargs, known=known, aliases=aliases, deprecated=deprecated, of=f"{of}()", agno=of_agno)
+            accepted = [*known, *joined]
+            found = translate(
+                kwargs, known=accepted, aliases=aliases, deprecated=deprecated, of=f"{of}()", agno=of_agno
+            )
+            for name in [each for each in joined if each in found]:
+                parts = found.pop(name) or ()
+                parts = parts if isinstance(parts, list | tuple) else [parts]
+                found[joined[name]] = [*found.get(joined[name], ()), *parts]
+            return found
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             if not names.issuperset(kwargs):
@@ -111,7 +127,7 @@ def suggest_on_unknown_kwarg(
         is_dataclass = (
             cls is not None and "__dataclass_params__" in vars(cls) and function.__code__.co_filename == "<string>"
         )
-        if is_dataclass and not aliases and all(each.init for each in fields(cls)):
+        if is_dataclass and all(each.init for each in fields(cls)):
             checked = functools.wraps(function)(_dataclass_init(cls, renamed))
         else:
             checked = functools.wraps(function)(wrapper)
@@ -123,19 +139,19 @@ def suggest_on_unknown_kwarg(
     return decorate
 
 
-def _dataclass_init(cls: Any, explain: Callable[[object, Mapping[str, Any]], object]) -> Callable[..., None]:
+def _dataclass_init(cls: Any, renamed: Callable[[object, Mapping[str, Any]], dict[str, Any]]) -> Callable[..., None]:
     """Generate the ``__init__`` of a dataclass as `dataclass` does, but with ``**unknown``.
 
     Values such as messages are created often. A wrapper around ``__init__`` would double the calls.
     """
     original = cls.__init__
 
-    def fail(arguments: dict[str, Any]) -> None:
-        self = arguments.pop("self")
-        explain(self, arguments.pop("unknown"))
-        original(self, **{name: value for name, value in arguments.items() if value is not MISSING})  # A TypeError.
+    def init_renamed(arguments: dict[str, Any]) -> None:
+        self, unknown = arguments.pop("self"), arguments.pop("unknown")
+        given = {name: value for name, value in arguments.items() if value is not namespace[f"_default_{name}"]}
+        original(self, **renamed(self, given | unknown))  # A TypeError if an argument is missing.
 
-    namespace: dict[str, Any] = {"_set": object.__setattr__, "_missing": MISSING, "_fail": fail}
+    namespace: dict[str, Any] = {"_set": object.__setattr__, "_missing": MISSING, "_init_renamed": init_renamed}
     parameters, body = ["self"], list[str]()
     conditions = ["unknown"]
     for each in sorted(fields(cls), key=attrgetter("kw_only")):
@@ -151,7 +167,7 @@ def _dataclass_init(cls: Any, explain: Callable[[object, Mapping[str, Any]], obj
         body.append(f"_set(self, {name!r}, {value})" if cls.__dataclass_params__.frozen else f"self.{name} = {value}")
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
-    check = f"if {' or '.join(conditions)}: _fail(locals())"
+    check = f"if {' or '.join(conditions)}: return _init_renamed(locals())"
     exec("\n ".join([f"def __init__({', '.join(parameters)}, **unknown):", check, *body]), namespace)
     init: Callable[..., None] = namespace["__init__"]
     return init

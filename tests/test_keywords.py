@@ -41,6 +41,7 @@ TAKES_NAMES_OF_YOURS = {"SqlTools", "query", "call"}
 """Every keyword is the name of a DataFrame, or of an argument."""
 NOT_CALLED_BY_USERS = {
     "load_ipython_extension", "unload_ipython_extension", "StoreContract", "SessionReader",
+    "DictMethods", "WithMedia",
 }  # fmt: skip
 
 

@@ -164,6 +164,11 @@ class RunContext:
         return self.run.user_id
 
     @property
+    def messages(self) -> list[Message]:
+        """The messages of the run so far, including history."""
+        return self.run.messages
+
+    @property
     def metadata(self) -> JsonDict | None:
         return self.run.metadata
 

@@ -62,8 +62,10 @@ from agno_nb.types import (
     Metrics,
     RunEvent,
     RunOutput,
+    RunOutputEvent,
     RunStatus,
     StepStatus,
+    TeamRunEvent,
     new_id,
     now,
     whole_number,
@@ -207,7 +209,7 @@ def _make_context(
         recorder=RunRecorder(run=run, db=db, persisted_form=runnable.to_persisted, stores_messages=stores_messages),
         query=runnable.context_query(options),
         opened=OpenedRun(session=session),
-        emit_to=emit_to,
+        emit_to=_keeping_events(run, runnable.events_to_skip, emit_to) if runnable.store_events else emit_to,
         db=db,
         parent=parent,
         enclosing_turn=turn,
@@ -216,6 +218,19 @@ def _make_context(
         interrupted_call_ids=interrupted_call_ids(run) if paused_run is not None else frozenset(),
         dependencies={**(runnable.dependencies or {}), **(options.get("dependencies") or {})},
     )
+
+
+def _keeping_events(run: RunOutput, skipped: Sequence[str] | None, emit_to: Emit) -> Emit:
+    """Return a listener that adds events to those of `run` and forwards them."""
+    run.events = events = run.events or []
+    names = {str(each) for each in ((RunEvent.run_content, TeamRunEvent.run_content) if skipped is None else skipped)}
+
+    def keep_and_forward(event: RunOutputEvent) -> None:
+        if event.event not in names:
+            events.append(event)
+        emit_to(event)
+
+    return keep_and_forward
 
 
 def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:

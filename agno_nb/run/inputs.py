@@ -13,7 +13,7 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb._typed_dicts import with_known_typed_dicts
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import whole_characters
-from agno_nb.types import Media, Message, Role, RunOutput, ToolCall
+from agno_nb.types import MEDIA_KEYWORDS, Alias, Media, Message, Role, RunOutput, ToolCall, WithMedia
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -23,30 +23,16 @@ Input: TypeAlias = "str | BaseModel | Message | Mapping[str, Any] | Sequence[Any
 messages, of which the user's last one is the input."""
 
 
-@suggest_on_unknown_kwarg({})
+@suggest_on_unknown_kwarg({}, joined={**MEDIA_KEYWORDS, "audios": "media"})
 @dataclass(kw_only=True)
-class RunInput:
+class RunInput(WithMedia):
     """The input of a run as its pre-hooks get it. They may change the content."""
 
     input_content: str
     """The text that is sent to the model as the user's message."""
     media: list[Media] = field(default_factory=list)
 
-    @property
-    def images(self) -> list[Media]:
-        return [each for each in self.media if each.kind == "image"]
-
-    @property
-    def audios(self) -> list[Media]:
-        return [each for each in self.media if each.kind == "audio"]
-
-    @property
-    def videos(self) -> list[Media]:
-        return [each for each in self.media if each.kind == "video"]
-
-    @property
-    def files(self) -> list[Media]:
-        return [each for each in self.media if each.kind == "file"]
+    audios = Alias[list[Media]]("audio")
 
     def input_content_string(self) -> str:
         return self.input_content

@@ -84,6 +84,10 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
     """Default of `stream` in :meth:`run` and :meth:`arun`. Runs inside of other runs ignore it."""
     stream_events: bool | None = None
     """Default of `stream_events`."""
+    store_events: bool = False
+    """Keep the events of each run, and of the runs nested in it, as `events` of the :class:`RunOutput` in memory."""
+    events_to_skip: Sequence[str] | None = None
+    """Names of events that are not kept, such as ``RunEvent.tool_call_started``. With None, the text as it arrives."""
 
     _automatic_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
     _last_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)

@@ -23,6 +23,8 @@ from agno_nb.tools.result_cache import MISSING, ResultCache, result_key
 from agno_nb.types import (
     Alias,
     ApprovalKind,
+    FeedbackOption,
+    FeedbackQuestion,
     JsonDict,
     Media,
     ToolCall,
@@ -397,4 +399,16 @@ class FunctionCall:
         return f"{self.function.name}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
 
 
-__all__ = ["Function", "FunctionCall", "Hook", "Tool", "ToolResult", "UserInputField"]
+UserFeedbackOption, UserFeedbackQuestion = FeedbackOption, FeedbackQuestion
+"""agno's names."""
+
+__all__ = [
+    "Function",
+    "FunctionCall",
+    "Hook",
+    "Tool",
+    "ToolResult",
+    "UserFeedbackOption",
+    "UserFeedbackQuestion",
+    "UserInputField",
+]

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agno_nb.tools.invoke import unwrap_partial
 from agno_nb.redact import warn
+from agno_nb.tools.invoke import unwrap_partial
 from agno_nb.types import new_id
 
 MISSING: Any = object()

@@ -27,6 +27,7 @@ from agno_nb.types.basics import (
     with_article,
 )
 from agno_nb.types.context_report import ContextPart, ContextReport, OmittedPart
+from agno_nb.types.dicts import NOT_IN_DICTS, DictMethods
 from agno_nb.types.events import (
     AGENT_EVENTS,
     RunEvent,
@@ -40,12 +41,14 @@ from agno_nb.types.json_values import find_json, json_at
 from agno_nb.types.messages import (
     INTERRUPTED_RESULT,
     LONGEST_TOOL_NAME,
+    MEDIA_KEYWORDS,
     REFUSED,
     Media,
     Message,
     Role,
     ToolCall,
     ToolSpec,
+    WithMedia,
     valid_tool_name,
 )
 from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Budget, Metrics, UsageTotals, to_amount
@@ -78,18 +81,27 @@ from agno_nb.types.step_requirements import (
     StepPurpose,
     StepRequirement,
 )
-from agno_nb.types.steps import StepKind, StepOutput, StepStatus, last_name, name_in_path
+from agno_nb.types.steps import (
+    ExecutorType,
+    PauseKind,
+    StepKind,
+    StepOutput,
+    StepStatus,
+    StepType,
+    last_name,
+    name_in_path,
+)
 
 __all__ = [
-    "AGENT_EVENTS", "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "REFUSED", "SESSION_CLASSES",
-    "TOKEN_COUNTS", "AgentSession", "Alias", "ApprovalKind", "Budget", "CellInfo", "ContextPart", "ContextReport",
-    "ExecutorRequirement", "FeedbackOption", "FeedbackQuestion", "JsonDict", "Media", "Message", "Metrics",
-    "OmittedPart", "OnError", "OnReject", "OnTimeout", "Requirement", "Role", "RunEvent", "RunOutput",
-    "RunOutputEvent", "RunStatus", "Session", "SessionReader", "SessionSummary", "SessionType", "StepInputField",
-    "StepKind", "StepOutput", "StepPurpose", "StepRequirement", "StepStatus", "TeamRunEvent", "TeamSession",
-    "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable", "WorkflowRunEvent",
-    "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts", "event_classes",
-    "find_json", "import_jsonschema", "is_deeper", "json_at", "json_object", "last_name", "latest_messages",
-    "name_in_path", "new_id", "now",
-    "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",
+    "AGENT_EVENTS", "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "MEDIA_KEYWORDS",
+    "NOT_IN_DICTS", "REFUSED", "SESSION_CLASSES", "TOKEN_COUNTS", "AgentSession", "Alias", "ApprovalKind", "Budget",
+    "CellInfo", "ContextPart", "ContextReport", "DictMethods", "ExecutorRequirement", "ExecutorType", "FeedbackOption",
+    "FeedbackQuestion", "JsonDict", "Media", "Message", "Metrics", "OmittedPart", "OnError", "OnReject", "OnTimeout",
+    "PauseKind", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus", "Session",
+    "SessionReader", "SessionSummary", "SessionType", "StepInputField", "StepKind", "StepOutput", "StepPurpose",
+    "StepRequirement", "StepStatus", "StepType", "TeamRunEvent", "TeamSession", "ToolCall", "ToolSpec", "UsageTotals",
+    "UserInputField", "UserMemory", "Variable", "WithMedia", "WorkflowRunEvent", "WorkflowSession", "as_dict",
+    "as_list", "completed_turns", "counted", "current_attempts", "event_classes", "find_json", "import_jsonschema",
+    "is_deeper", "json_at", "json_object", "last_name", "latest_messages", "name_in_path", "new_id", "now", "one_line",
+    "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",
 ]  # fmt: skip

@@ -1,23 +1,28 @@
-"""Values as dicts that JSON can represent, and back."""
+"""Values as dicts that JSON can represent, and back. :class:`DictMethods` has the methods of the values."""
 
 from __future__ import annotations
 
 import base64
+import json
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from agno_nb.types.basics import JsonDict, to_plain_text
 
 T = TypeVar("T")
 
+NOT_IN_DICTS: Mapping[str, bool] = {"is_in_dict": False}
+"""Metadata of a field that is not in dicts."""
+
 
 def to_dict(value: Any, *, leave_out: frozenset[str] = frozenset()) -> JsonDict:
     """Return the fields of a dataclass as a dict, without those that are None. Bytes are in base64."""
-    found = {each.name: getattr(value, each.name) for each in fields(value) if each.init and each.name not in leave_out}
+    names = [each.name for each in fields(value) if each.init and each.metadata.get("is_in_dict", True)]
+    found = {name: getattr(value, name) for name in names if name not in leave_out}
     return {name: _plain(field) for name, field in found.items() if field is not None}
 
 
@@ -28,7 +33,28 @@ def from_dict(cls: type[T], data: Mapping[str, Any]) -> T:
     return cls(**known)
 
 
+class DictMethods:
+    """The methods of a dataclass that convert it to a dict or JSON, and back."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> JsonDict:
+        """Return the value as a dict that JSON can represent, without what is None."""
+        return to_dict(self)
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Return :meth:`to_dict` as a JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the value of a dict of :meth:`to_dict`. Other keys are ignored."""
+        return from_dict(cls, data)
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, DictMethods):
+        return value.to_dict()
     if isinstance(value, Enum):
         return value.value
     if value is None or isinstance(value, str | int | float):
@@ -64,13 +90,15 @@ def _value(hint: Any, value: Any) -> Any:
         # An optional value, or one of several plain ones.
         wanted = [part for part in parts if part is not type(None)]
         return _value(wanted[0], value) if len(wanted) == 1 else value
-    if kind in (list, tuple) and isinstance(value, list):
+    if kind in (list, tuple, Sequence) and isinstance(value, list):
         of_parts = [_value(parts[0], part) for part in value] if parts else value
         return tuple(of_parts) if kind is tuple else of_parts
     if kind is dict and isinstance(value, Mapping):
         return {key: _value(parts[1], part) for key, part in value.items()}
     if not isinstance(hint, type):
         return value
+    if issubclass(hint, DictMethods) and isinstance(value, Mapping):
+        return hint.from_dict(value)
     if is_dataclass(hint) and isinstance(value, Mapping):
         return from_dict(cast(type[Any], hint), value)
     if issubclass(hint, Enum):

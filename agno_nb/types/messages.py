@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import ValueNotStoredError
 from agno_nb.redact import displayable
-from agno_nb.types.basics import JsonDict, brief, json_object, new_id, now
+from agno_nb.types.basics import Alias, JsonDict, brief, json_object, new_id, now
+from agno_nb.types.dicts import NOT_IN_DICTS, DictMethods, to_dict
 from agno_nb.types.metrics import Metrics
 
 if TYPE_CHECKING:
-    from agno_nb.types.requirements import UserInputField
+    from agno_nb.types.requirements import ApprovalKind, FeedbackQuestion, UserInputField
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -52,7 +54,7 @@ class ToolSpec:
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
-class ToolCall:
+class ToolCall(DictMethods):
     """A tool call requested by the model, and its result."""
 
     tool_call_id: str
@@ -63,7 +65,7 @@ class ToolCall:
     result: str | None = None
     """The result that is sent to the model; None until the call has ended. If the call waits for external execution,
     set it to your result."""
-    value: Any = field(default=None, compare=False)
+    value: Any = field(default=None, compare=False, metadata=NOT_IN_DICTS)
     """The object returned by the tool. It is available in this process only and never stored. For a cached answer it is
     read from `result`; if that has only a part of the object, for example of a DataFrame, it raises an error."""
     tool_call_error: bool = False
@@ -83,6 +85,8 @@ class ToolCall:
     """For a call that waits for user input: the fields to fill in."""
     is_finished: bool = field(default=False, compare=False)
     """Whether `result` is among the run's messages. Until then a person can still change the answer."""
+    approval_kind: ApprovalKind | None = field(default=None, compare=False)
+    """What the call needs or needed from a person; its requirement sets it."""
 
     def __getstate__(self) -> dict[str, Any]:
         # `value` may be anything, even a connection.
@@ -121,13 +125,55 @@ class ToolCall:
         """The arguments as a dict; empty if `arguments` is not a JSON object."""
         return json_object(self.arguments or "{}") or {}
 
+    @property
+    def metrics(self) -> Metrics | None:
+        """The duration of the call; None until it has ended."""
+        return None if self.duration_s is None else Metrics(duration_s=self.duration_s)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a person has to answer, or has answered and the run was not continued."""
+        return self.approval_kind is not None and not self.is_finished
+
+    @property
+    def requires_confirmation(self) -> bool:
+        """Whether the call waits for approval; set `confirmed`. False when the run has continued."""
+        return self.is_paused and self.approval_kind == "confirmation"
+
+    @property
+    def requires_user_input(self) -> bool:
+        """Whether the call waits for values; set `value` of each field in `user_input_schema`."""
+        return self.is_paused and self.approval_kind == "user_input"
+
+    @property
+    def external_execution_required(self) -> bool:
+        """Whether the call waits to be executed by a person; set `result`."""
+        return self.is_paused and self.approval_kind == "external_execution"
+
+    @property
+    def answered(self) -> bool:
+        """Whether a person has given the values of all fields in `user_input_schema`."""
+        return self.approval_kind == "user_input" and all(each.is_given for each in self.user_input_schema)
+
+    @property
+    def user_feedback_schema(self) -> list[FeedbackQuestion]:
+        """The questions of a call of `ask_user`; empty for other calls."""
+        from agno_nb.types.requirements import FeedbackQuestion
+
+        questions = [FeedbackQuestion.from_field(each) for each in self.user_input_schema]
+        return [each for each in questions if each is not None]
+
+    def to_dict(self) -> JsonDict:
+        """Return the call as a dict that JSON can represent, also with its arguments as `tool_args`."""
+        return {**to_dict(self), "tool_args": self.tool_args}
+
     def __repr__(self) -> str:
         return f"ToolCall({displayable(self.tool_name)}({brief(self.arguments)}) -> {brief(self.result)})"
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
-class Media:
+class Media(DictMethods):
     """An image, audio, video or file in a message, with exactly one of `url` and `content`.
 
     Users create media with the functions in :mod:`agno_nb.media`.
@@ -146,9 +192,42 @@ class Media:
         return displayable(f"Media({self.kind}, {what}, {self.mime_type})")
 
 
-@suggest_on_unknown_kwarg({})
+MEDIA_KEYWORDS = dict.fromkeys(("images", "audio", "videos", "files"), "media")
+"""agno's keywords for media, each with the field that has them."""
+
+
+class HasMedia(Protocol):
+    """A value that has media."""
+
+    @property
+    def media(self) -> Sequence[Media]: ...
+
+
+class WithMedia:
+    """agno's attributes for the media of a value, by their kind."""
+
+    __slots__ = ()
+
+    @property
+    def images(self: HasMedia) -> list[Media]:
+        return [each for each in self.media if each.kind == "image"]
+
+    @property
+    def audio(self: HasMedia) -> list[Media]:
+        return [each for each in self.media if each.kind == "audio"]
+
+    @property
+    def videos(self: HasMedia) -> list[Media]:
+        return [each for each in self.media if each.kind == "video"]
+
+    @property
+    def files(self: HasMedia) -> list[Media]:
+        return [each for each in self.media if each.kind == "file"]
+
+
+@suggest_on_unknown_kwarg({"id": "message_id"}, joined=MEDIA_KEYWORDS)
 @dataclass(slots=True, kw_only=True, repr=False)
-class Message:
+class Message(DictMethods, WithMedia):
     """One message to or from the model."""
 
     role: Role
@@ -179,6 +258,12 @@ class Message:
     """Raw provider items to send back unchanged in later requests, for example reasoning items."""
     created_at: float = field(default_factory=now)
     """Unix seconds."""
+
+    id = Alias[str]("message_id")
+
+    def get_content_string(self) -> str:
+        """Return the text; "" if there is none."""
+        return self.content or ""
 
     def __repr__(self) -> str:
         calls = f", tool_calls={self.tool_calls!r}" if self.tool_calls else ""

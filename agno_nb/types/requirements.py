@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
 from agno_nb.types.basics import Alias, Flag, JsonDict, brief, new_id
+from agno_nb.types.dicts import DictMethods
 from agno_nb.types.json_schema import import_jsonschema
 from agno_nb.types.messages import ToolCall
 
@@ -20,7 +22,7 @@ ApprovalKind = Literal["confirmation", "user_input", "external_execution"]
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
-class UserInputField:
+class UserInputField(DictMethods):
     """A value that a person must provide before a tool is called.
 
     Assigning to `value` checks the value and marks the field as given, as :meth:`set_value` does.
@@ -114,7 +116,7 @@ class UserInputField:
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
-class FeedbackOption:
+class FeedbackOption(DictMethods):
     """An option of a question."""
 
     label: str
@@ -123,7 +125,7 @@ class FeedbackOption:
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
-class FeedbackQuestion:
+class FeedbackQuestion(DictMethods):
     """A question with options for a person, as the model asks it with the tool `ask_user`."""
 
     question: str
@@ -180,7 +182,7 @@ def _is_json(value: Any) -> bool:
 
 @suggest_on_unknown_kwarg({})
 @dataclass(kw_only=True, repr=False)
-class Requirement:
+class Requirement(DictMethods):
     """A tool call of a paused run that needs a person.
 
     Depending on `kind`, resolve it with :meth:`confirm`, :meth:`provide_user_input` or
@@ -210,6 +212,12 @@ class Requirement:
 
     member_agent_name = Alias[str | None]("component_name", "agno's name, which it sets for members of a team only.")
     member_run_id = Alias[str]("run_id", "agno's name, which it sets for members of a team only.")
+    user_feedback_schema = Alias[list[FeedbackQuestion]](
+        "tool.user_feedback_schema", "The questions of a call of `ask_user`; empty for other calls."
+    )
+
+    def __post_init__(self) -> None:
+        self.tool.approval_kind = self.kind
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A misspelt name must not create a new attribute.
@@ -427,10 +435,9 @@ class Requirement:
         return self.kind == "user_input" and not self.is_resolved and bool(self.user_feedback_schema)
 
     @property
-    def user_feedback_schema(self) -> list[FeedbackQuestion]:
-        """The questions of a call of `ask_user`; empty for other calls."""
-        questions = [FeedbackQuestion.from_field(each) for each in self.user_input_fields]
-        return [each for each in questions if each is not None]
+    def created_at(self) -> datetime:
+        """When the call was requested."""
+        return datetime.fromtimestamp(self.tool.created_at, UTC)
 
     @property
     def pause_type(self) -> str:

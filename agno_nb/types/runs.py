@@ -1,4 +1,7 @@
-"""Runs and their events, and the notebook cells and variables that they start from."""
+"""Runs, and the notebook cells and variables that they start from.
+
+The file is long because agno's run has an attribute for each kind of requirement of its tools and steps.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,20 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.types.basics import Alias, JsonDict, SessionType, brief, new_id, now, to_plain_text
-from agno_nb.types.dicts import from_dict, to_dict
-from agno_nb.types.messages import Media, Message, ToolCall
+from agno_nb.types.dicts import NOT_IN_DICTS, DictMethods, from_dict, to_dict
+from agno_nb.types.messages import Media, Message, ToolCall, WithMedia
 from agno_nb.types.metrics import Metrics
 from agno_nb.types.requirements import Requirement
 from agno_nb.types.step_requirements import ExecutorRequirement, StepRequirement
-from agno_nb.types.steps import StepOutput, last_name
+from agno_nb.types.steps import PauseKind, StepOutput, last_name
 
 if TYPE_CHECKING:
     from agno_nb.types.context_report import ContextReport
+    from agno_nb.types.events import RunOutputEvent
 
 
 class RunStatus(StrEnum):
@@ -78,7 +82,7 @@ class Variable:
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
-class RunOutput:
+class RunOutput(DictMethods, WithMedia):
     """A run of an agent, team or workflow: its input, messages, tool calls, answer and metrics.
 
     The object is created at the start of the run, updated during it, and returned at the end. If the run fails, it is
@@ -137,6 +141,8 @@ class RunOutput:
     """Notebook variables inserted into the prompt."""
     context_report: ContextReport | None = None
     """The result of :meth:`context`."""
+    events: list[RunOutputEvent] | None = field(default=None, compare=False, metadata=NOT_IN_DICTS)
+    """The events so far, in order, if the agent has `store_events`; None for a run that was read from a store."""
     context_hash: str | None = None
     """SHA-256 in hex of everything that determines the answer: model, messages, tools, output schema, user."""
     replay_of_run_id: str | None = None
@@ -163,25 +169,10 @@ class RunOutput:
     step_executor_runs = Alias[list["RunOutput"]]("nested_runs")
 
     @property
-    def images(self) -> list[Media]:
-        """Images that tools returned to the model. With ``audio``, ``videos`` and ``files``, agno's names."""
-        return self._media_of_tools("image")
-
-    @property
-    def audio(self) -> list[Media]:
-        return self._media_of_tools("audio")
-
-    @property
-    def videos(self) -> list[Media]:
-        return self._media_of_tools("video")
-
-    @property
-    def files(self) -> list[Media]:
-        return self._media_of_tools("file")
-
-    def _media_of_tools(self, kind: str) -> list[Media]:
+    def media(self) -> list[Media]:
+        """Images and other media that tools returned. ``images``, ``audio``, ``videos`` and ``files`` have a part."""
         own = (message for message in self.messages if message.role == "tool" and not message.from_history)
-        return [media for message in own for media in message.media if media.kind == kind]
+        return [media for message in own for media in message.media]
 
     @property
     def is_cached(self) -> bool:
@@ -224,6 +215,19 @@ class RunOutput:
     @property
     def is_paused(self) -> bool:
         return self.status is RunStatus.PAUSED
+
+    @property
+    def pause_kind(self) -> PauseKind | None:
+        """For paused workflows: what the first open requirement is about, a step or a call of a step's agent."""
+        if not self.is_paused or not self.active_requirements:
+            return None
+        is_step = isinstance(self.active_requirements[0], StepRequirement)
+        return PauseKind.STEP if is_step else PauseKind.EXECUTOR
+
+    @property
+    def has_completed(self) -> bool:
+        """Whether the run has completed or failed."""
+        return self.status in (RunStatus.COMPLETED, RunStatus.ERROR)
 
     @property
     def is_cancelled(self) -> bool:
@@ -284,6 +288,11 @@ class RunOutput:
             executor_run_id=nested.run_id,
             executor_requirements=requirements,
         )
+
+    def add_member_run(self, run: RunOutput) -> None:
+        """Add the run of a member to `nested_runs`, if it is not there: agno's method."""
+        if not any(nested.run_id == run.run_id for nested in self.nested_runs):
+            self.nested_runs.append(run)
 
     def contains_run(self, run_id: str) -> bool:
         """Whether a run is this one or nested in it."""
@@ -375,14 +384,37 @@ class RunOutput:
         found = to_dict(self, leave_out=frozenset({"context_report"}))
         return found | {name: found[field] for field, name in kind.items() if field in found}
 
-    def to_json(self, *, indent: int | None = 2) -> str:
-        """Return :meth:`to_dict` as a JSON text."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
-
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> RunOutput:
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Return the run of a dict of :meth:`to_dict`. An object of an output schema stays a dict."""
-        return from_dict(cls, data)
+        run = from_dict(cls, data)
+        _share_calls(run)
+        calls = {call.tool_call_id: call for call in run.tools}
+        run.requirements = [
+            _requirement_from_dict(each, calls if each["run_id"] == run.run_id else {})
+            for each in data.get("requirements", ())
+        ]
+        return run
+
+
+def _share_calls(run: RunOutput) -> None:
+    """Use the calls in `tools` in the messages too, as in a run that was not copied."""
+    left = [*run.tools]
+    for message in run.messages:
+        for place, written in enumerate(message.tool_calls):
+            if (call := next((each for each in left if each == written), None)) is not None:
+                message.tool_calls[place] = call
+                left.remove(call)
+
+
+def _requirement_from_dict(data: JsonDict, calls: Mapping[str, ToolCall]) -> Requirement:
+    """Return a requirement of a run with the call of the run, so that an answer set on either counts for both."""
+    tool_call_id = data["tool"]["tool_call_id"]
+    cls = StepRequirement if StepRequirement.is_call_id(tool_call_id) else Requirement
+    requirement = cls.from_dict(data)
+    requirement.tool = calls.get(tool_call_id, requirement.tool)
+    requirement.tool.approval_kind = requirement.kind
+    return requirement
 
 
 def current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal, Self, cast
@@ -196,6 +196,16 @@ class StepRequirement(Requirement):
         )
         kind: Literal["confirmation", "user_input"] = "user_input" if fields else "confirmation"
         return cls(kind=kind, tool=call, run_id=run_id, component_name=component_name)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the requirement of a dict of :meth:`to_dict`."""
+        made = super().from_dict(data)
+        attributes = [
+            {each.name: getattr(field, each.name) for each in fields(field)} for field in made.user_input_fields
+        ]
+        made.user_input_fields = [StepInputField.from_stored(each) for each in attributes]
+        return made
 
     @staticmethod
     def call_id(purpose: StepPurpose, path: str) -> str:

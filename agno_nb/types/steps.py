@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.redact import displayable
-from agno_nb.types.basics import Alias, brief, now
+from agno_nb.types.basics import Alias, JsonDict, brief, now
+from agno_nb.types.dicts import DictMethods, to_dict
 
 
 class StepStatus(StrEnum):
@@ -25,9 +26,43 @@ class StepStatus(StrEnum):
 StepKind = Literal["agent", "team", "workflow", "function", "parallel", "condition", "router", "loop", "steps"]
 
 
-@suggest_on_unknown_kwarg({})
+class StepType(StrEnum):
+    """agno's names of the kinds of steps."""
+
+    FUNCTION = "Function"
+    STEP = "Step"
+    STEPS = "Steps"
+    LOOP = "Loop"
+    PARALLEL = "Parallel"
+    CONDITION = "Condition"
+    ROUTER = "Router"
+    WORKFLOW = "Workflow"
+
+
+_STEP_TYPES = {each.lower(): each for each in StepType if each is not StepType.FUNCTION}
+"""The types by kind. Agents, teams and functions run in a Step."""
+
+
+class ExecutorType(StrEnum):
+    """What runs a step and can pause: agno's name for a part of :data:`StepKind`."""
+
+    AGENT = "agent"
+    TEAM = "team"
+    WORKFLOW = "workflow"
+
+
+class PauseKind(StrEnum):
+    """What a paused workflow waits for: agno's name for the kind of its first open requirement."""
+
+    STEP = "step"
+    """A question about a step."""
+    EXECUTOR = "executor"
+    """A tool call of a step's agent or team."""
+
+
+@suggest_on_unknown_kwarg({"step_run_id": "run_id", "step_id": "path", "executor_type": "kind"})
 @dataclass(slots=True, repr=False)
-class StepOutput:
+class StepOutput(DictMethods):
     """The result of a workflow step. Functions return one to set more than the content."""
 
     content: Any = None
@@ -60,6 +95,16 @@ class StepOutput:
     step_run_id = Alias[str | None]("run_id")
     step_id = Alias[str]("path")
     executor_type = Alias[StepKind]("kind")
+
+    @property
+    def step_type(self) -> StepType:
+        """The kind of step that had the output, under agno's name."""
+        return _STEP_TYPES.get(self.kind, StepType.STEP)
+
+    def to_dict(self) -> JsonDict:
+        """Return the output as a dict that JSON can represent, also with agno's names."""
+        names = {"step_run_id": self.run_id, "step_id": self.path, "executor_type": self.kind}
+        return {**to_dict(self), **names, "step_type": self.step_type.value}
 
     def __repr__(self) -> str:
         content = self.content if self.content is None or isinstance(self.content, str) else repr(self.content)

@@ -76,7 +76,8 @@ class WorkflowAgent(Agent):
 
 async def converse(
     agent: Agent,
-    step_input: StepInput,
+    text: str,
+    context: RunContext,
     run_steps: Callable[[str], Coroutine[Any, Any, list[StepOutput]]],
 ) -> tuple[RunOutput, list[StepOutput]]:
     """Run the agent of a workflow, and the steps if it calls the tool. Return its run and the outputs.
@@ -84,17 +85,17 @@ async def converse(
     The agent's run pauses at the call, like one that waits for external execution. So the steps run in the workflow's
     own run, and may pause it; when it is continued, the agent's paused run is found again.
     """
-    context, outputs = step_input.run_context, list[StepOutput]()
+    outputs = list[StepOutput]()
     own = [run for run in context.run.nested_runs if run.step is None and run.component_id == agent.component_id]
     run = next((run for run in own if run.is_paused), None)
     if run is None:
-        run = await agent.arun(step_input.input, **context.child_options(agent))
+        run = await agent.arun(text, **context.child_options(agent))
     while run.is_paused:
         calls = [each for each in run.active_requirements if is_call_of_workflow(each, run)]
         if len(calls) < len(run.active_requirements):
             raise NestedRunPaused(run)
         for call in calls:
-            outputs = outputs or await run_steps(str(call.tool.tool_args.get("query", step_input.input)))
+            outputs = outputs or await run_steps(str(call.tool.tool_args.get("query", text)))
             content = next((each.content for each in reversed(outputs) if each.content is not None), None)
             call.set_external_execution_result("" if content is None else to_text(content))
         run = await agent.acontinue_run(run)

@@ -25,7 +25,7 @@ StepLike = Any
 
 
 def to_nodes(steps: StepLike, owner: str) -> list[Node]:
-    """Convert steps to a list of nodes.
+    """Convert steps to a list of nodes. Agents, teams and workflows without a name are `step_1`, `step_2` and so on.
 
     Raises
     ------
@@ -35,14 +35,15 @@ def to_nodes(steps: StepLike, owner: str) -> list[Node]:
     items = list(steps) if isinstance(steps, Sequence) and not isinstance(steps, str) else [steps]
     if not items or steps is None:
         raise InvalidInputError(f"{owner} has no steps; pass a list of agents, teams, functions or steps")
-    return [_to_node(each, owner) for each in items]
+    return [_to_node(each, owner, place) for place, each in enumerate(items, start=1)]
 
 
-def _to_node(step: StepLike, owner: str) -> Node:
+def _to_node(step: StepLike, owner: str, place: int) -> Node:
     if isinstance(step, Node):
         return step
     if isinstance(step, Runnable):
-        return Step(**{step.kind.value: step})  # type: ignore[arg-type]  # As agent=, team= or workflow=.
+        # As agent=, team= or workflow=.
+        return Step(name=step.name or f"step_{place}", **{step.kind.value: step})  # type: ignore[arg-type]
     if isinstance(step, list):
         return Steps(step)
     if callable(step):

@@ -11,29 +11,39 @@ from agno_nb.run.context import RunContext
 from agno_nb.tools.history import previous_turns
 from agno_nb.tools.result import to_text
 from agno_nb.types import (
+    MEDIA_KEYWORDS,
+    NOT_IN_DICTS,
+    DictMethods,
+    ExecutorType,
     JsonDict,
     Media,
     OnError,
     OnReject,
     OnTimeout,
+    PauseKind,
     Session,
     StepInputField as UserInputField,
     StepKind,
     StepOutput,
     StepRequirement,
     StepStatus,
+    StepType,
+    WithMedia,
 )
 from agno_nb.workflow.human_review import HumanReview
 
 __all__ = [
     "ErrorRequirement",
+    "ExecutorType",
     "HumanReview",
     "OnError",
     "OnReject",
     "OnTimeout",
+    "PauseKind",
     "StepInput",
     "StepOutput",
     "StepRequirement",
+    "StepType",
     "UserInputField",
     "WorkflowExecutionInput",
 ]
@@ -42,9 +52,9 @@ ErrorRequirement = StepRequirement
 """agno's name for the requirement of a failed step, whose `purpose` is "error"."""
 
 
-@suggest_on_unknown_kwarg({})
+@suggest_on_unknown_kwarg({}, joined=MEDIA_KEYWORDS)
 @dataclass(frozen=True, kw_only=True, repr=False)
-class WorkflowExecutionInput:
+class WorkflowExecutionInput(DictMethods, WithMedia):
     """Input of a workflow. A function that is the workflow gets it as `execution_input`."""
 
     input: str
@@ -54,22 +64,6 @@ class WorkflowExecutionInput:
     media: Sequence[Media] = ()
     """The media passed to the run."""
 
-    @property
-    def images(self) -> list[Media]:
-        return [each for each in self.media if each.kind == "image"]
-
-    @property
-    def videos(self) -> list[Media]:
-        return [each for each in self.media if each.kind == "video"]
-
-    @property
-    def audio(self) -> list[Media]:
-        return [each for each in self.media if each.kind == "audio"]
-
-    @property
-    def files(self) -> list[Media]:
-        return [each for each in self.media if each.kind == "file"]
-
     def get_input_as_string(self) -> str:
         """Return `input`."""
         return self.input
@@ -78,7 +72,7 @@ class WorkflowExecutionInput:
         return f"{type(self).__name__}({self.input!r})"
 
 
-@suggest_on_unknown_kwarg({})
+@suggest_on_unknown_kwarg({}, joined=MEDIA_KEYWORDS)
 @dataclass(frozen=True, kw_only=True, repr=False)
 class StepInput(WorkflowExecutionInput):
     """Input of a step: the workflow's input and the outputs of earlier steps.
@@ -91,20 +85,20 @@ class StepInput(WorkflowExecutionInput):
     """Content of the previous step that did not fail; None for the first step."""
     previous_step_outputs: dict[str, StepOutput] = field(default_factory=dict)
     """Outputs of earlier steps by name. For repeated names and iterations, the latest output."""
-    run_context: RunContext
-    """The workflow's run."""
+    run_context: RunContext | None = field(default=None, metadata=NOT_IN_DICTS)
+    """The workflow's run. None for an input that you made yourself."""
 
     @property
     def session_state(self) -> JsonDict:
         """The session's state, shared by all steps. Change it in place; it is stored at the end of each step."""
-        return self.run_context.session_state
+        return {} if self.run_context is None else self.run_context.session_state
 
     workflow_session_state = session_state
 
     @property
-    def workflow_session(self) -> Session:
-        """The workflow's session."""
-        return self.run_context.session
+    def workflow_session(self) -> Session | None:
+        """The workflow's session. None for an input that you made yourself."""
+        return None if self.run_context is None else self.run_context.session
 
     @property
     def message(self) -> str:
@@ -134,6 +128,8 @@ class StepInput(WorkflowExecutionInput):
 
     def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
         """Return input and output of the session's completed runs, oldest first; at most `num_runs` of the latest."""
+        if self.run_context is None:
+            return []
         count = None if num_runs is None else max(num_runs, 0)
         return [(run.input, run.get_content_as_string()) for run in previous_turns(self.run_context, count)]
 

@@ -123,7 +123,7 @@ class Workflow(Runnable):
                 async def run_steps(query: str) -> list[StepOutput]:
                     return await run_sequence(self._nodes, replace(step_input, input=query), execution)
 
-                answer, outputs = await converse(self.agent, step_input, run_steps)
+                answer, outputs = await converse(self.agent, run.input, context, run_steps)
         except BaseException as error:
             # A step's function may start several runs in a task group.
             parts = [*leaves(error)]

@@ -134,3 +134,48 @@ def test_a_class_creates_an_event_of_its_name(module: Any, kind: SessionType, na
 def test_the_statuses_have_agnos_names() -> None:
     assert _run_package.RunStatus.completed is RunStatus.COMPLETED
     assert [each.value for each in RunStatus] == ["RUNNING", "COMPLETED", "PAUSED", "CANCELLED", "ERROR"]
+
+
+def lookup(word: str) -> str:
+    """Look up a word."""
+    return f"about {word}"
+
+
+def kept(run: RunOutput) -> list[str]:
+    assert run.events is not None
+    return [str(each.event) for each in run.events]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+def test_a_run_has_its_events_without_the_arriving_text(stream: bool) -> None:
+    agent = Agent(ScriptedModel([call("lookup", word="sea"), "Blue."]), tools=[lookup], store_events=True)
+    run = [*agent.run("go", stream=True)][-1].run_output if stream else agent.run("go")
+    assert run is not None
+    assert kept(run) == [
+        "RunStarted",
+        "ModelRequestStarted",
+        "ModelRequestCompleted",
+        "ToolCallStarted",
+        "ToolCallCompleted",
+        "ModelRequestStarted",
+        "ModelRequestCompleted",
+        "RunCompleted",
+    ]
+    assert run.to_dict().keys() & {"events"} == set()
+
+
+def test_a_run_keeps_the_events_that_are_not_skipped() -> None:
+    skipped = [*RunEvent]
+    skipped.remove(RunEvent.run_content)
+    run = Agent(ScriptedModel(["Blue."]), store_events=True, events_to_skip=skipped).run("go")
+    assert run.events is not None
+    assert {str(each.event) for each in run.events} == {"RunContent"}
+    assert "".join(each.content for each in run.events) == "Blue."
+
+
+def test_a_workflow_keeps_the_events_of_its_agents_and_agents_keep_none_by_default() -> None:
+    run = Workflow([Agent(ScriptedModel(["Blue."]), name="a")], store_events=True).run("go")
+    names = kept(run)
+    assert (names[0], names[1], names[-1]) == ("WorkflowStarted", "StepStarted", "WorkflowCompleted")
+    assert {"RunStarted", "RunCompleted", "StepCompleted"} <= {*names}
+    assert run.nested_runs[0].events is None

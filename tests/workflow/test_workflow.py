@@ -362,3 +362,16 @@ def test_the_events_of_a_workflow(db: InMemoryDb) -> None:
         ("RunContent", None, "W"),
         ("WorkflowCompleted", None, "W"),
     ]
+
+
+def test_agents_without_a_name_are_steps_with_numbers() -> None:
+    seen: list[Any] = []
+
+    def join(step_input: StepInput) -> str:
+        seen.extend(step_input.get_step_content(name) for name in ("step_1", "step_2", "named"))
+        return "joined"
+
+    unnamed = [Agent(ScriptedModel([answer])) for answer in ("one", "two")]
+    run = Workflow([*unnamed, Agent(ScriptedModel(["three"]), name="named"), join]).run("go")
+    assert seen == ["one", "two", "three"]
+    assert [step.path for step in run.step_results] == ["step_1", "step_2", "named", "join"]
