@@ -27,6 +27,7 @@ from agno_nb.types import (
     JsonDict,
     Message,
     Metrics,
+    ModelMetrics,
     RunEvent,
     RunOutput,
     Session,
@@ -535,6 +536,16 @@ class Db(FrameReader):
     def get_session_metrics(self, session_id: str) -> Metrics:
         """Return tokens and cost of all runs of a session, and the sum of their durations."""
 
+    @abstractmethod
+    def get_background_details(self, session_id: str, run: RunOutput | None = None) -> dict[str, list[ModelMetrics]]:
+        """Return the usage of summaries and memories by model, for `details` of metrics.
+
+        Parameters
+        ----------
+        run : RunOutput, optional
+            Only of the summary and the memories that were written after this run of the session. Default: of all.
+        """
+
     # Summaries and memories.
 
     @abstractmethod
@@ -793,6 +804,7 @@ class AsyncDb:
     save_partial = _awaited(Db.save_partial)
     get_messages = _awaited(Db.get_messages)
     get_session_metrics = _awaited(Db.get_session_metrics)
+    get_background_details = _awaited(Db.get_background_details)
     get_usage = _awaited(Db.get_usage)
     get_summary = _awaited(Db.get_summary)
     get_summary_after = _awaited(Db.get_summary_after)

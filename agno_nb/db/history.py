@@ -12,6 +12,7 @@ from typing import Any
 from agno_nb.db import tables
 from agno_nb.db.base import CellTurn, ContextQuery
 from agno_nb.db.encoding import Row, check_ids, micros
+from agno_nb.db.model_usage import details_of_run
 from agno_nb.db.process_id import is_alive_elsewhere, is_over
 from agno_nb.db.pushdown import MAX_VALUES
 from agno_nb.db.session_cache import Turn
@@ -305,6 +306,8 @@ def select_runs(
         for row in connection.select(tables.STEPS, f"{of_runs} ORDER BY step_index", of_those):
             runs[row["run_id"]].step_results.append(tables.step_from_row(row))
     for run_id, run in runs.items():
+        of_run = run.messages, run.model, run.served_model, run.model_provider, connection.store, run_id
+        run.metrics.source = details_of_run, *of_run
         run.interrupted = run.status is RunStatus.RUNNING and is_over(rows[run_id]["worker"], run_id)
         if run.parent_run_id in runs:
             runs[run.parent_run_id].nested_runs.append(run)

@@ -14,6 +14,7 @@ from agno_nb.db.encoding import (
     micros,
     to_sql,
 )
+from agno_nb.db.model_usage import details_of_session
 from agno_nb.db.process_id import current_process_id
 from agno_nb.db.pushdown import MAX_VALUES
 from agno_nb.db.session_state import store_state
@@ -264,7 +265,9 @@ def get_session_metrics(connection: Transaction, session_id: str) -> Metrics:
     tokens: JsonDict = {
         name: None if count is None else int(count) for name, count in zip(TOKEN_COUNTS, counts, strict=True)
     }
-    return Metrics(**tokens, cost=None if num_unpriced else cost_known, duration_s=duration_s)
+    metrics = Metrics(**tokens, cost=None if num_unpriced else cost_known, duration_s=duration_s)
+    metrics.source = details_of_session, connection.store, session_id
+    return metrics
 
 
 def get_usage(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
-from agno_nb.db import archive, history, maintenance, memories, runs, sandbox, schema, sessions
+from agno_nb.db import archive, history, maintenance, memories, model_usage, runs, sandbox, schema, sessions
 from agno_nb.db.arrow_tables import TimeZone, filter_by_owner, with_interrupted
 from agno_nb.db.base import Db
 from agno_nb.db.driver import Driver
@@ -214,6 +214,7 @@ class SqlDb(Db):
     get_session = _in_transaction(sessions.get_session)
     get_sessions = _in_transaction(sessions.get_sessions)
     get_session_metrics = _in_transaction(sessions.get_session_metrics)
+    get_background_details = _in_transaction(model_usage.get_background_details)
     upsert_session = _in_transaction(sessions.upsert_session, write=True, exclusive=True)
     rename_session = _in_transaction(sessions.rename_session, write=True)
     update_session_state = _in_transaction(sessions.update_session_state, write=True)

@@ -13,8 +13,10 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
 from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.db.encoding import check_ids
+from agno_nb.db.model_usage import details_of_session
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.run import defaults
+from agno_nb.run.background_tasks import when_updated
 from agno_nb.run.defaults import NotebookDefaults
 from agno_nb.run.options import first_set
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
@@ -291,8 +293,14 @@ class SessionMethods:
         raise InvalidInputError(f"cannot generate a session name: {self!r} has no model; pass session_name=...")
 
     def get_session_metrics(self, session_id: str | None = None, *, user_id: str | None = None) -> Metrics:
-        """Return the tokens, cost and total duration of all runs of a session."""
-        return self._require_session(session_id, user_id).metrics
+        """Return the tokens, cost and total duration of all runs of a session.
+
+        Its `details` have the usage by model, with that of summaries and memories, after pending updates.
+        """
+        session, store = self._require_session(session_id, user_id), self.store
+        metrics, known = session.metrics, session.session_id
+        metrics.source = when_updated, store, known, session.user_id, details_of_session, store, known
+        return metrics
 
     @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:

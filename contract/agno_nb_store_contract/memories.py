@@ -9,7 +9,7 @@ import pytest
 
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.types import Metrics, SessionSummary, UserMemory
+from agno_nb.types import Metrics, ModelMetrics, RunEvent, SessionSummary, UserMemory
 from agno_nb_store_contract.conversation import START, begin, say
 
 
@@ -90,6 +90,25 @@ class MemoriesContract:
             )
         found = [summary and summary.summary for summary in map(db.get_summary_after, runs)]
         assert found == ["0 at 5.0", None, "0 at 25.0", "1 at 35.0"]
+
+    def test_the_usage_of_summaries_and_memories_is_found_by_model(self, db: Db) -> None:
+        runs = [say(db, text, created_at=START + 10 * place) for place, text in enumerate("ab")]
+        for place, run in enumerate(runs):
+            usage = Metrics(input_tokens=10 + place, output_tokens=1, cost=0.5)
+            summarise(db, place, model="w", model_provider="p", updated_at=START + 10 * place + 5, metrics=usage)
+            db.add_event(run, RunEvent.memory_update_completed, "Updated", model="k", metrics=Metrics(input_tokens=7))
+        db.add_event(runs[0], RunEvent.model_request_retried, "Retried", model="m")
+        say(db, "another session", session_id="s2")
+        first, of_session = db.get_background_details("s1", runs[0]), db.get_background_details("s1")
+        assert first == {
+            "memory_model": [ModelMetrics(id="k", input_tokens=7)],
+            "session_summary_model": [ModelMetrics(id="w", provider="p", input_tokens=10, output_tokens=1, cost=0.5)],
+        }
+        assert of_session == {
+            "memory_model": [ModelMetrics(id="k", input_tokens=14)],
+            "session_summary_model": [ModelMetrics(id="w", provider="p", input_tokens=21, output_tokens=2, cost=1.0)],
+        }
+        assert db.get_background_details("s2") == {}
 
     def test_memories_are_of_a_user_and_across_sessions(self, db: Db) -> None:
         said = [
