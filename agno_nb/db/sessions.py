@@ -86,9 +86,16 @@ def get_session(
     session_id: str,
     session_type: SessionType | str | None = None,
     user_id: str | None = None,
+    *,
+    runs_limit: int | None = None,
 ) -> Session | None:
+    runs_limit = whole_number("runs_limit", runs_limit, least=0)
     rows = connection.select(tables.SESSIONS, *where_equal(_session_key(session_id, session_type, user_id)))
-    return tables.session_from_row(rows[0], connection.store) if rows else None
+    if not rows:
+        return None
+    session = tables.session_from_row(rows[0], connection.store)
+    session.runs_limit = runs_limit
+    return session
 
 
 def get_sessions(
@@ -103,6 +110,8 @@ def get_sessions(
     page: int | None = None,
     sort_by: str | None = None,
     sort_order: Literal["asc", "desc"] | None = None,
+    *,
+    include_runs: bool = True,
 ) -> list[Session]:
     check_choice("session_type", session_type, [*SessionType])
     limit = whole_number("limit", limit)
@@ -136,7 +145,11 @@ def get_sessions(
             chosen = marks(parameters) or "NULL"
         where = f"session_id IN ({chosen})"
     rows = connection.select(tables.SESSIONS, f"{where} {order}", parameters)
-    return [tables.session_from_row(row, connection.store) for row in rows]
+    found = [tables.session_from_row(row, connection.store) for row in rows]
+    if not include_runs:
+        for session in found:
+            session.runs_limit = 0
+    return found
 
 
 def upsert_session(connection: Transaction, session: Session) -> Session:

@@ -196,3 +196,28 @@ class MemoriesContract:
     def test_a_page_that_makes_no_sense_is_refused(self, db: Db, arguments: dict[str, int]) -> None:
         with pytest.raises(InvalidInputError, match="pages count from 1 and need a limit"):
             db.get_user_memories(**arguments)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("arguments", "found"),
+        [
+            ({"agent_id": "x"}, ["b", "c"]),
+            ({"team_id": "y"}, ["a"]),
+            ({"agent_id": "x", "team_id": "y"}, []),
+            ({"sort_by": "memory"}, ["c", "b", "a"]),
+            ({"sort_by": "memory", "sort_order": "asc", "limit": 2, "page": 2}, ["c"]),
+            ({"sort_order": "desc"}, ["a", "c", "b"]),
+        ],
+        ids=str,
+    )
+    def test_memories_by_creator_and_in_order(self, db: Db, arguments: dict[str, Any], found: list[str]) -> None:
+        for place, (text, creator) in enumerate((("b", "x"), ("c", "x"), ("a", "y"))):
+            db.upsert_user_memory(
+                UserMemory(memory=text, user_id="ada", component_id=creator, created_at=START + place)
+            )
+        assert [memory.memory for memory in db.get_user_memories("ada", **arguments)] == found
+
+    def test_a_summary_of_a_deleted_turn_is_not_stored(self, db: Db) -> None:
+        turns = [say(db, text) for text in "ab"]
+        db.delete_run(turns[1].run_id)
+        with pytest.raises(SessionNotFoundError, match="its turn was deleted"):
+            summarise(db, 1)
