@@ -78,6 +78,7 @@ from agno_nb.types.sessions import (
     TeamSession,
     UserMemory,
     WorkflowSession,
+    history_as_text,
     latest_messages,
 )
 from agno_nb.types.step_requirements import (
@@ -95,13 +96,12 @@ __all__ = [
     "AGENT_EVENTS", "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "REFUSED", "SESSION_CLASSES",
     "TOKEN_COUNTS", "AgentSession", "Alias", "ApprovalKind", "Budget", "CellInfo", "ContextPart", "ContextReport",
     "ExecutorRequirement", "FeedbackOption", "FeedbackQuestion", "JsonDict", "Media", "Message", "Metrics",
-    "ModelMetrics", "ModelType",
-    "OmittedPart", "OnError", "OnReject", "OnTimeout", "Requirement", "Role", "RunEvent", "RunOutput",
-    "RunOutputEvent", "RunStatus", "Session", "SessionReader", "SessionSummary", "SessionType", "StepInputField",
-    "StepKind", "StepOutput", "StepPurpose", "StepRequirement", "StepStatus", "TeamRunEvent", "TeamSession",
-    "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable", "WorkflowRunEvent",
+    "ModelMetrics", "ModelType", "OmittedPart", "OnError", "OnReject", "OnTimeout", "Requirement", "Role", "RunEvent",
+    "RunOutput", "RunOutputEvent", "RunStatus", "Session", "SessionReader", "SessionSummary", "SessionType",
+    "StepInputField", "StepKind", "StepOutput", "StepPurpose", "StepRequirement", "StepStatus", "TeamRunEvent",
+    "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable", "WorkflowRunEvent",
     "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts", "event_classes",
-    "find_json", "import_jsonschema", "is_deeper", "json_at", "json_object", "latest_messages", "metrics_by_model",
-    "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number",
-    "with_article",
+    "find_json", "history_as_text", "import_jsonschema", "is_deeper", "json_at", "json_object", "latest_messages",
+    "metrics_by_model", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name",
+    "whole_number", "with_article",
 ]  # fmt: skip

@@ -22,8 +22,8 @@ from agno_nb.types import (
     StepOutput,
     StepRequirement,
     StepStatus,
+    history_as_text,
 )
-from agno_nb.types.sessions import history_as_text
 from agno_nb.workflow.human_review import HumanReview
 
 __all__ = [
