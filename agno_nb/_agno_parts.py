@@ -99,6 +99,13 @@ NO_EFFECT_OF_MODELS = {
 }
 """The same for models."""
 
+NO_EFFECT_OF_MANAGERS = {
+    "id": "a manager is not stored; it is the settings of an agent",
+    "name": "see `id`",
+    "debug_mode": NO_EFFECT["debug_mode"],
+}
+"""The same for managers of summaries and memories."""
+
 MISSING_KEYWORDS_OF_MODELS = {
     **dict.fromkeys(
         ("cache_response", "cache_ttl", "cache_dir"),
@@ -128,6 +135,7 @@ class AgnoKeywords(NamedTuple):
 
 NONE_OF_AGNO = AgnoKeywords()
 OF_RUNNABLES = AgnoKeywords(NO_EFFECT, MISSING_KEYWORDS)
+OF_MANAGERS = AgnoKeywords(NO_EFFECT_OF_MANAGERS)
 OF_MODELS = AgnoKeywords(NO_EFFECT_OF_MODELS, MISSING_KEYWORDS_OF_MODELS)
 
 _PROVIDERS = "aws vertexai cohere huggingface ibm nvidia perplexity fireworks cerebras"

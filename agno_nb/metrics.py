@@ -1,7 +1,16 @@
-"""agno's path and name of :class:`Metrics`."""
+"""agno's path of :class:`Metrics`, which is one class for messages, tool calls, runs and sessions."""
 
-from agno_nb.types import Metrics
+from agno_nb.types import Metrics, ModelMetrics, ModelType
 
-RunMetrics = Metrics
+BaseMetrics = MessageMetrics = ToolCallMetrics = RunMetrics = SessionMetrics = Metrics
 
-__all__ = ["Metrics", "RunMetrics"]
+__all__ = [
+    "BaseMetrics",
+    "MessageMetrics",
+    "Metrics",
+    "ModelMetrics",
+    "ModelType",
+    "RunMetrics",
+    "SessionMetrics",
+    "ToolCallMetrics",
+]

@@ -86,9 +86,9 @@ def fill(db: Db) -> None:
     db.add_step(run, StepOutput({"n": 3}, step_name="count", path="loop[1]/count", kind="agent", iteration=1), 0)
     team = Session(session_id="s2", session_type=SessionType.TEAM)
     say(db, "c", run_id="r3", session_id="s2", session=team, user_id="bob", created_at=START + 120)
-    for session_id in ("s1", "s1", "s2"):
+    for session_id, last in (("s1", 1), ("s1", 1), ("s2", 0)):
         summary = SessionSummary(session_id=session_id, summary="Letters.", topics=["letters"], from_run_index=0)
-        db.add_summary(replace(summary, to_run_index=1, metrics=Metrics(input_tokens=9), updated_at=START + 130))
+        db.add_summary(replace(summary, to_run_index=last, metrics=Metrics(input_tokens=9), updated_at=START + 130))
     for user_id in ("alice", "bob"):
         db.upsert_user_memory(
             UserMemory(memory_id=f"of {user_id}", user_id=user_id, memory="Likes letters.", created_at=START)

@@ -105,7 +105,7 @@ def test_methods_of_a_store_explain_unknown_keywords() -> None:
     not_wrapped = {*dir(AsyncDb)} - {*_USER_METHODS}
     assert {name for name in not_wrapped if not name.startswith("_") and not name.endswith("_df")} == {
         *("check_owner", "id", "save_approvals", "save_partial", "get_summary_after", "query", "vacuum"),
-        *("verify", "close"),
+        *("verify", "close", "get_background_details"),
     }  # fmt: skip
 
 

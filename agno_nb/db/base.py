@@ -27,8 +27,10 @@ from agno_nb.types import (
     JsonDict,
     Message,
     Metrics,
+    ModelMetrics,
     RunEvent,
     RunOutput,
+    RunStatus,
     Session,
     SessionSummary,
     SessionType,
@@ -358,9 +360,20 @@ class Db(FrameReader):
 
     @abstractmethod
     def get_session(
-        self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
+        self,
+        session_id: str,
+        session_type: SessionType | str | None = None,
+        user_id: str | None = None,
+        *,
+        runs_limit: int | None = None,
     ) -> Session | None:
-        """Return a session, or None if there is none with this ID, type and owner."""
+        """Return a session, or None if there is none with this ID, type and owner.
+
+        Parameters
+        ----------
+        runs_limit : int, optional
+            Maximum number of turns in the session's `runs`, latest first. Default: all runs.
+        """
 
     @abstractmethod
     def get_sessions(
@@ -375,6 +388,8 @@ class Db(FrameReader):
         page: int | None = None,
         sort_by: str | None = None,
         sort_order: Literal["asc", "desc"] | None = None,
+        *,
+        include_runs: bool = True,
     ) -> list[Session]:
         """Return the sessions that match all arguments.
 
@@ -390,6 +405,8 @@ class Db(FrameReader):
             Default "updated_at".
         sort_order : {"desc", "asc"}, optional
             Default "desc".
+        include_runs : bool
+            Whether the sessions read their `runs` when they are accessed. Otherwise these are empty.
 
         Raises
         ------
@@ -486,25 +503,74 @@ class Db(FrameReader):
     @abstractmethod
     def get_runs(
         self,
-        session_id: str,
+        session_id: str | None = None,
         *,
         from_run_index: int | None = None,
         to_run_index: int | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        team_id: str | None = None,
+        workflow_id: str | None = None,
+        status: RunStatus | str | None = None,
         limit: int | None = None,
+        page: int | None = None,
+        sort_by: str | None = None,
+        sort_order: Literal["asc", "desc"] | None = None,
     ) -> list[RunOutput]:
-        """Return the runs of a session, oldest first, with their own messages and tool calls.
+        """Return the runs that match all arguments, oldest first, with their own messages and tool calls.
 
         Parameters
         ----------
+        session_id : str, optional
+            Default: runs of all sessions.
         from_run_index, to_run_index : int, optional
             First and last turn. With either of them, nested runs are left out.
-        limit : int, optional
-            Maximum number of runs, newest first.
+        user_id : str, optional
+            User of the runs.
+        agent_id, team_id, workflow_id : str, optional
+            The agent, team or workflow that ran.
+        status : RunStatus, optional
+            Status of the runs.
+        limit, page : int, optional
+            Number of runs per page, and page number, starting at 1. Pages are counted from the newest run, unless a
+            `sort_order` is set.
+        sort_by : {"created_at", "ended_at"}, optional
+            Return the runs in the order of this time, by default "desc".
+        sort_order : {"asc", "desc"}, optional
+            Return the runs in this order of `sort_by`, by default of their start.
+
+        Raises
+        ------
+        InvalidInputError
+            The status, column or order does not exist, or a page was passed without a limit.
         """
 
     @abstractmethod
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
         """Return one run with its own messages and tool calls, or None."""
+
+    @abstractmethod
+    def delete_run(self, run_id: str, user_id: str | None = None) -> bool:
+        """Delete a run with its nested runs of the session and all their rows; return whether it existed.
+
+        The session stays, and so does what the run changed in its state. Other turns keep their `run_index`. If an
+        attempt at a turn is deleted, the latest of the other attempts is the current one. Summaries that were written
+        after the run and cover its turn are deleted; the next run of the session writes a new one.
+
+        Parameters
+        ----------
+        user_id : str, optional
+            Delete the run only if its session has this owner.
+
+        Raises
+        ------
+        SessionBusyError
+            The run, or one nested in it, is still running. Nothing was deleted.
+        """
+
+    @abstractmethod
+    def delete_runs(self, run_ids: Iterable[str], user_id: str | None = None) -> None:
+        """Delete several runs, each as by :meth:`delete_run`, or none. Runs in sessions of other users are skipped."""
 
     @abstractmethod
     def get_child_runs(self, run_id: str) -> list[RunOutput]:
@@ -534,6 +600,16 @@ class Db(FrameReader):
     @abstractmethod
     def get_session_metrics(self, session_id: str) -> Metrics:
         """Return tokens and cost of all runs of a session, and the sum of their durations."""
+
+    @abstractmethod
+    def get_background_details(self, session_id: str, run: RunOutput | None = None) -> dict[str, list[ModelMetrics]]:
+        """Return the usage of summaries and memories by model, for `details` of metrics.
+
+        Parameters
+        ----------
+        run : RunOutput, optional
+            Only of the summary and the memories that were written after this run of the session. Default: of all.
+        """
 
     # Summaries and memories.
 
@@ -576,15 +652,31 @@ class Db(FrameReader):
         search_content: str | None = None,
         limit: int | None = None,
         page: int | None = None,
+        *,
+        agent_id: str | None = None,
+        team_id: str | None = None,
+        sort_by: str | None = None,
+        sort_order: Literal["asc", "desc"] | None = None,
     ) -> list[UserMemory]:
         """Return the memories that match all arguments, oldest first.
 
         Parameters
         ----------
+        component_id, agent_id, team_id : str, optional
+            The agent, team or workflow that extracted them.
         topics : sequence of str, optional
             Only memories with all of these topics.
         search_content : str, optional
             Part of the text. Case is ignored.
+        sort_by : {"created_at", "updated_at", "memory", "memory_id"}, optional
+            Default "created_at".
+        sort_order : {"asc", "desc"}, optional
+            By default "desc" if `sort_by` is set.
+
+        Raises
+        ------
+        InvalidInputError
+            The column or order does not exist, or a page was passed without a limit.
         """
 
     def upsert_memories(self, memories: Iterable[UserMemory]) -> list[UserMemory]:
@@ -788,11 +880,14 @@ class AsyncDb:
     delete_sessions = _awaited(Db.delete_sessions)
     get_runs = _awaited(Db.get_runs)
     get_run = _awaited(Db.get_run)
+    delete_run = _awaited(Db.delete_run)
+    delete_runs = _awaited(Db.delete_runs)
     get_child_runs = _awaited(Db.get_child_runs)
     save_approvals = _awaited(Db.save_approvals)
     save_partial = _awaited(Db.save_partial)
     get_messages = _awaited(Db.get_messages)
     get_session_metrics = _awaited(Db.get_session_metrics)
+    get_background_details = _awaited(Db.get_background_details)
     get_usage = _awaited(Db.get_usage)
     get_summary = _awaited(Db.get_summary)
     get_summary_after = _awaited(Db.get_summary_after)

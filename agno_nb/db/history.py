@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 
 from agno_nb.db import tables
 from agno_nb.db.base import CellTurn, ContextQuery
-from agno_nb.db.encoding import Row, check_ids, micros
+from agno_nb.db.encoding import Row, check_choice, check_ids, micros
+from agno_nb.db.model_usage import details_of_run
 from agno_nb.db.process_id import is_alive_elsewhere, is_over
 from agno_nb.db.pushdown import MAX_VALUES
 from agno_nb.db.session_cache import Turn
-from agno_nb.db.statements import Transaction, marks, non_null, page_of, where_equal
+from agno_nb.db.statements import Transaction, chunks, marks, non_null, page_of, where_equal
 from agno_nb.errors import InvalidInputError, SessionBusyError
 from agno_nb.types import Message, RunOutput, RunStatus, SessionType, whole_number
 
@@ -27,6 +28,9 @@ _NO_TIME_LIMIT = 2**63 - 1
 
 # A run starts later than those before it in its session (see keep_time_order). Older stores may have equal times.
 _LATEST_FIRST = f"created_at DESC, COALESCE(run_index, {_LAST_TURN}) DESC, attempt DESC, run_id DESC"
+
+
+_SORT_COLUMNS = ("created_at", "ended_at")
 
 
 def next_attempt(connection: Transaction, session_id: str, run_index: int) -> int:
@@ -42,8 +46,11 @@ def current_attempts(connection: Transaction, session_id: str, *, last: int | No
     where = "session_id = ? AND run_index IS NOT NULL"
     parameters: list[str | int] = [session_id]
     if last is not None:
-        # Turns are numbered without gaps.
-        where += " AND run_index > (SELECT MAX(run_index) FROM raw_runs WHERE session_id = ?) - ?"
+        # Turns may have gaps, where runs were deleted.
+        where += (
+            " AND run_index IN (SELECT DISTINCT run_index FROM raw_runs WHERE session_id = ? "
+            "AND run_index IS NOT NULL ORDER BY run_index DESC LIMIT ?)"
+        )
         parameters += [session_id, max(last, 0)]
     sql = f"SELECT run_index, run_id FROM raw_runs WHERE {where} ORDER BY run_index, attempt"
     return {row[0]: row[1] for row in connection.execute(sql, parameters)}
@@ -217,22 +224,60 @@ def get_messages(connection: Transaction, session_id: str, *, last_n_runs: int |
 
 def get_runs(
     connection: Transaction,
-    session_id: str,
+    session_id: str | None = None,
     *,
     from_run_index: int | None = None,
     to_run_index: int | None = None,
+    user_id: str | None = None,
+    agent_id: str | None = None,
+    team_id: str | None = None,
+    workflow_id: str | None = None,
+    status: RunStatus | str | None = None,
     limit: int | None = None,
+    page: int | None = None,
+    sort_by: str | None = None,
+    sort_order: Literal["asc", "desc"] | None = None,
 ) -> list[RunOutput]:
-    check_ids("session_id", session_id=session_id)
+    check_ids(session_id=session_id)
+    check_choice("status", status, [*RunStatus])
+    check_choice("sort_by", sort_by, _SORT_COLUMNS)
+    check_choice("sort_order", sort_order, ("asc", "desc"))
     limit = whole_number("limit", limit)
-    page_of(limit, None)
-    where = "session_id = ?"
-    parameters: list[str | int] = [session_id]
+    start, _ = page_of(limit, page)
+    where, parameters = where_equal(non_null(session_id=session_id, user_id=user_id, status=status))
+    for kind, component_id in zip(SessionType, (agent_id, team_id, workflow_id), strict=True):
+        if component_id is not None:
+            where += " AND kind = ? AND component_id = ?"
+            parameters += [kind, component_id]
     for bound, run_index in ((">=", from_run_index), ("<=", to_run_index)):
         if run_index is not None:
             where += f" AND run_index {bound} ?"
             parameters.append(run_index)
-    return select_runs(connection, where, parameters, limit=limit)
+    if session_id is not None and sort_by is None and sort_order is None and not start:
+        return select_runs(connection, where, parameters, limit=limit)
+    direction = sort_order or ("desc" if sort_by else None)
+    order = _LATEST_FIRST if sort_by is None else f"COALESCE({sort_by}, created_at) DESC, {_LATEST_FIRST}"
+    if direction == "asc":
+        order = order.replace(" DESC", "")
+    sql = f"SELECT session_id, run_id FROM raw_runs WHERE {where} ORDER BY {order}"
+    if limit is not None:
+        sql, parameters = f"{sql} LIMIT ? OFFSET ?", [*parameters, limit, start]
+    found = connection.execute(sql, parameters)
+    runs = _select_by_id(connection, found)
+    return runs if direction is not None else runs[::-1]
+
+
+def _select_by_id(connection: Transaction, ids: Sequence[tuple[str, str]]) -> list[RunOutput]:
+    """Return runs of any sessions, each given by its session and ID, in the order of `ids`."""
+    of_sessions: dict[str, list[str]] = {}
+    for session_id, run_id in ids:
+        of_sessions.setdefault(session_id, []).append(run_id)
+    runs: dict[str, RunOutput] = {}
+    for session_id, run_ids in of_sessions.items():
+        for some in chunks(run_ids):
+            where = f"session_id = ? AND run_id IN ({marks(some)})"
+            runs |= {run.run_id: run for run in select_runs(connection, where, [session_id, *some])}
+    return [runs[run_id] for _, run_id in ids]
 
 
 def get_run(connection: Transaction, run_id: str, session_id: str | None = None) -> RunOutput | None:
@@ -305,6 +350,8 @@ def select_runs(
         for row in connection.select(tables.STEPS, f"{of_runs} ORDER BY step_index", of_those):
             runs[row["run_id"]].step_results.append(tables.step_from_row(row))
     for run_id, run in runs.items():
+        of_run = run.messages, run.model, run.served_model, run.model_provider, connection.store, run_id
+        run.metrics.source = details_of_run, *of_run
         run.interrupted = run.status is RunStatus.RUNNING and is_over(rows[run_id]["worker"], run_id)
         if run.parent_run_id in runs:
             runs[run.parent_run_id].nested_runs.append(run)

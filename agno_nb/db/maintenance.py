@@ -1,4 +1,4 @@
-"""Delete sessions, and check that the rows of a store are consistent."""
+"""Delete sessions and runs, and check that the rows of a store are consistent."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from agno_nb.db import schema
+from agno_nb.db.process_id import is_over
 from agno_nb.db.statements import Transaction, chunks, marks, non_null, valid_usage, where_equal
-from agno_nb.types import TOKEN_COUNTS
+from agno_nb.errors import SessionBusyError
+from agno_nb.types import TOKEN_COUNTS, RunStatus
 
 _SHOWN = 3
 """Number of rows with a problem that are named."""
 
-# Each selects the IDs of inconsistent rows. In a fork, which copies current attempts, attempts and turns may have gaps.
+# Each selects the IDs of inconsistent rows. Turns and attempts may have gaps: runs can be deleted, and a fork copies
+# current attempts only.
 _CHECKS = {
     "turns with two runs of one attempt": (
         "SELECT session_id, run_index, attempt FROM raw_runs WHERE run_index IS NOT NULL "
         "GROUP BY session_id, run_index, attempt HAVING COUNT(*) > 1"
-    ),
-    "sessions in which a turn is missing": (
-        "SELECT session_id FROM raw_runs WHERE run_index IS NOT NULL AND session_id NOT IN "
-        "(SELECT session_id FROM raw_sessions WHERE forked_from_session_id IS NOT NULL) "
-        "GROUP BY session_id HAVING MIN(run_index) <> 0 OR MAX(run_index) + 1 <> COUNT(DISTINCT run_index)"
     ),
     "runs with two messages at one place": (
         "SELECT DISTINCT run_id FROM raw_messages GROUP BY run_id, message_index HAVING COUNT(*) > 1"
@@ -66,12 +64,54 @@ def delete_sessions(connection: Transaction, where: str, parameters: Sequence[An
     return len(deleted)
 
 
-def _delete_rows(connection: Transaction, session_ids: Sequence[str]) -> None:
-    of_sessions = f"WHERE session_id IN ({marks(session_ids)})"
-    sql = f"SELECT DISTINCT media_id FROM raw_message_media {of_sessions} AND media_id IS NOT NULL"
-    media = [media_id for (media_id,) in connection.execute(sql, session_ids)]
-    for table in schema.tables_with("session_id"):
-        connection.execute(f"DELETE FROM {table} {of_sessions}", session_ids)
+def delete_runs(connection: Transaction, run_ids: Sequence[str], user_id: str | None) -> int:
+    """Delete runs in sessions of a user, with the runs nested in them and all their rows; return their number."""
+    owned, owners = where_equal(non_null(user_id=user_id))
+    deleted = 0
+    for run_id in dict.fromkeys(run_ids):
+        sql = (
+            "SELECT session_id, root_run_id, run_index, created_at FROM raw_runs WHERE run_id = ? "
+            f"AND session_id IN (SELECT session_id FROM raw_sessions WHERE {owned})"
+        )
+        for session_id, root_run_id, run_index, created_at in connection.execute(sql, [run_id, *owners]):
+            tree = _nested_in(connection, run_id, session_id, root_run_id)
+            for some in chunks(tree):
+                _delete_rows(connection, some, "run_id")
+            if run_index is None:
+                # Its answer is part of the answer of the turn.
+                turn = "SELECT run_index FROM raw_runs WHERE session_id = ? AND run_id = ?"
+                run_index = next((index for (index,) in connection.execute(turn, [session_id, root_run_id])), None)
+            sql = (
+                "DELETE FROM raw_summaries WHERE session_id = ? AND from_run_index <= ? AND to_run_index >= ? "
+                "AND updated_at >= ?"
+            )
+            connection.execute(sql, [session_id, run_index, run_index, created_at])
+            connection.update("raw_sessions", {"updated_at": connection.now()}, {"session_id": session_id})
+            deleted += 1
+    return deleted
+
+
+def _nested_in(connection: Transaction, run_id: str, session_id: str, root_run_id: str) -> list[str]:
+    """Return a run and the runs nested in it. Raise a SessionBusyError if one of them is running."""
+    sql = "SELECT run_id, parent_run_id, status, worker FROM raw_runs WHERE session_id = ? AND root_run_id = ?"
+    rows = connection.execute(sql, [session_id, root_run_id])
+    found, level = [run_id], {run_id}
+    while level:
+        level = {each for each, parent_run_id, *_ in rows if parent_run_id in level and each not in found}
+        found += level
+    for each, _, status, worker in rows:
+        if each in found and status == RunStatus.RUNNING and not is_over(worker, each):
+            raise SessionBusyError(f"run {each!r} is still running, so it cannot be deleted; cancel it first")
+    return found
+
+
+def _delete_rows(connection: Transaction, ids: Sequence[str], column: str = "session_id") -> None:
+    """Delete the rows of all tables whose `column` is one of `ids`, and the contents of media that only they have."""
+    chosen = f"WHERE {column} IN ({marks(ids)})"
+    sql = f"SELECT DISTINCT media_id FROM raw_message_media {chosen} AND media_id IS NOT NULL"
+    media = [media_id for (media_id,) in connection.execute(sql, ids)]
+    for table in schema.tables_with(column):
+        connection.execute(f"DELETE FROM {table} {chosen}", ids)
     for some in chunks(media):
         sql = (
             f"DELETE FROM raw_media WHERE media_id IN ({marks(some)}) AND NOT EXISTS "

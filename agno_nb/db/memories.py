@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
+from typing import Literal
 
 from agno_nb.db import tables
-from agno_nb.db.encoding import check_ids, micros
+from agno_nb.db.encoding import check_choice, check_ids, micros
 from agno_nb.db.statements import Transaction, non_null, page_of, where_equal
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, SessionSummary, UserMemory
@@ -17,19 +19,31 @@ SUMMARY_HOLDS = (
 )
 """Condition on summaries: none of the turns that they cover was rerun after they were written."""
 
+_HAS_TURN = "EXISTS (SELECT 1 FROM raw_runs WHERE raw_runs.session_id = raw_sessions.session_id AND run_index = ?)"
+
+_SORT_COLUMNS = ("created_at", "updated_at", "memory", "memory_id")
+
 _CHANGEABLE = ("memory", "topics", "input", "component_id", "updated_at")
 """Columns of a memory that a later version replaces."""
 
 
-def _lock_session(connection: Transaction, where: str, parameters: Sequence[str | None]) -> bool:
+def _lock_session(connection: Transaction, where: str, parameters: Sequence[str | int | None]) -> bool:
     """Return whether there is a session that matches `where`, and lock it if writers overlap (Postgres)."""
     sql = f"UPDATE raw_sessions SET updated_at = updated_at WHERE {where} RETURNING session_id"
     return bool(connection.execute(sql, parameters))
 
 
 def add_summary(connection: Transaction, summary: SessionSummary) -> SessionSummary:
-    if not _lock_session(connection, "session_id = ?", [summary.session_id]):
-        raise SessionNotFoundError(f"cannot store a summary: there is no session {summary.session_id!r}")
+    where = "session_id = ?"
+    parameters: list[str | int | None] = [summary.session_id]
+    if summary.to_run_index is not None:
+        # The turn may have been deleted while the summary was written.
+        where += f" AND {_HAS_TURN}"
+        parameters.append(summary.to_run_index)
+    if not _lock_session(connection, where, parameters):
+        raise SessionNotFoundError(
+            f"cannot store a summary: there is no session {summary.session_id!r}, or its turn was deleted"
+        )
     sql = "SELECT COALESCE(MAX(version) + 1, 0) FROM raw_summaries WHERE session_id = ?"
     ((version,),) = connection.execute(sql, [summary.session_id])
     connection.insert("raw_summaries", [tables.summary_row(summary, version)])
@@ -129,9 +143,24 @@ def get_user_memories(
     search_content: str | None = None,
     limit: int | None = None,
     page: int | None = None,
+    *,
+    agent_id: str | None = None,
+    team_id: str | None = None,
+    sort_by: str | None = None,
+    sort_order: Literal["asc", "desc"] | None = None,
 ) -> list[UserMemory]:
     start, stop = page_of(limit, page)
-    memories = select_memories(connection, *where_equal(non_null(user_id=user_id, component_id=component_id)))
+    check_choice("sort_by", sort_by, _SORT_COLUMNS)
+    check_choice("sort_order", sort_order, ("asc", "desc"))
+    where, parameters = where_equal(non_null(user_id=user_id))
+    for creator in (component_id, agent_id, team_id):
+        if creator is not None:
+            where, parameters = f"{where} AND component_id = ?", [*parameters, creator]
+    memories = select_memories(connection, where, parameters)
+    if sort_by is not None:
+        memories.sort(key=attrgetter(sort_by, "memory_id"))
+    if (sort_order or ("desc" if sort_by else "asc")) == "desc":
+        memories.reverse()
     # A user has few memories, and backends differ in JSON functions and in how they compare letters of both cases.
     part, topics_wanted = (search_content or "").casefold(), set(topics or ())
     matching = [each for each in memories if part in each.memory.casefold() and topics_wanted <= set(each.topics)]

@@ -14,6 +14,7 @@ from agno_nb.db.encoding import (
     micros,
     to_sql,
 )
+from agno_nb.db.model_usage import details_of_session
 from agno_nb.db.process_id import current_process_id
 from agno_nb.db.pushdown import MAX_VALUES
 from agno_nb.db.session_state import store_state
@@ -85,9 +86,16 @@ def get_session(
     session_id: str,
     session_type: SessionType | str | None = None,
     user_id: str | None = None,
+    *,
+    runs_limit: int | None = None,
 ) -> Session | None:
+    runs_limit = whole_number("runs_limit", runs_limit, least=0)
     rows = connection.select(tables.SESSIONS, *where_equal(_session_key(session_id, session_type, user_id)))
-    return tables.session_from_row(rows[0], connection.store) if rows else None
+    if not rows:
+        return None
+    session = tables.session_from_row(rows[0], connection.store)
+    session.runs_limit = runs_limit
+    return session
 
 
 def get_sessions(
@@ -102,6 +110,8 @@ def get_sessions(
     page: int | None = None,
     sort_by: str | None = None,
     sort_order: Literal["asc", "desc"] | None = None,
+    *,
+    include_runs: bool = True,
 ) -> list[Session]:
     check_choice("session_type", session_type, [*SessionType])
     limit = whole_number("limit", limit)
@@ -135,7 +145,11 @@ def get_sessions(
             chosen = marks(parameters) or "NULL"
         where = f"session_id IN ({chosen})"
     rows = connection.select(tables.SESSIONS, f"{where} {order}", parameters)
-    return [tables.session_from_row(row, connection.store) for row in rows]
+    found = [tables.session_from_row(row, connection.store) for row in rows]
+    if not include_runs:
+        for session in found:
+            session.runs_limit = 0
+    return found
 
 
 def upsert_session(connection: Transaction, session: Session) -> Session:
@@ -264,7 +278,9 @@ def get_session_metrics(connection: Transaction, session_id: str) -> Metrics:
     tokens: JsonDict = {
         name: None if count is None else int(count) for name, count in zip(TOKEN_COUNTS, counts, strict=True)
     }
-    return Metrics(**tokens, cost=None if num_unpriced else cost_known, duration_s=duration_s)
+    metrics = Metrics(**tokens, cost=None if num_unpriced else cost_known, duration_s=duration_s)
+    metrics.source = details_of_session, connection.store, session_id
+    return metrics
 
 
 def get_usage(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
-from agno_nb.db import archive, history, maintenance, memories, runs, sandbox, schema, sessions
+from agno_nb.db import archive, history, maintenance, memories, model_usage, runs, sandbox, schema, sessions
 from agno_nb.db.arrow_tables import TimeZone, filter_by_owner, with_interrupted
 from agno_nb.db.base import Db
 from agno_nb.db.driver import Driver
@@ -48,7 +48,8 @@ _USER_METHODS = (
         "fork_session",
         "delete_session",
     ),
-    *("delete_sessions", "get_runs", "get_run", "get_child_runs", "get_messages", "get_session_metrics", "get_usage"),
+    *("delete_run", "delete_runs", "delete_sessions", "get_runs", "get_run", "get_child_runs"),
+    *("get_messages", "get_session_metrics", "get_usage"),
     *("get_summary", "get_user_memories", "upsert_user_memory", "update_user_memory", "delete_user_memory"),
     *("clear_memories", "purge_sessions", "backup", "snapshot", "export_session", "import_session", "export_parquet"),
     *("import_parquet", "upsert_sessions", "get_user_memory", "get_all_memory_topics", "get_user_memory_stats"),
@@ -214,6 +215,7 @@ class SqlDb(Db):
     get_session = _in_transaction(sessions.get_session)
     get_sessions = _in_transaction(sessions.get_sessions)
     get_session_metrics = _in_transaction(sessions.get_session_metrics)
+    get_background_details = _in_transaction(model_usage.get_background_details)
     upsert_session = _in_transaction(sessions.upsert_session, write=True, exclusive=True)
     rename_session = _in_transaction(sessions.rename_session, write=True)
     update_session_state = _in_transaction(sessions.update_session_state, write=True)
@@ -238,6 +240,20 @@ class SqlDb(Db):
             for session_id in ids:
                 check_ids("session_id", session_id=session_id)
             self._delete(f"session_id IN ({marks(ids)})", ids, user_id)
+
+    def delete_run(self, run_id: str, user_id: str | None = None) -> bool:
+        check_ids("run_id", run_id=run_id, user_id=user_id or None)
+        with self._transaction(write=True, exclusive=True) as connection:
+            return bool(maintenance.delete_runs(connection, [run_id], user_id))
+
+    def delete_runs(self, run_ids: Iterable[str], user_id: str | None = None) -> None:
+        if isinstance(run_ids, str):
+            raise InvalidInputError(f"run_ids is {run_ids!r}; pass a list of IDs, or use delete_run()")
+        ids = list(run_ids)
+        for run_id in ids:
+            check_ids("run_id", run_id=run_id, user_id=user_id or None)
+        with self._transaction(write=True, exclusive=True) as connection:
+            maintenance.delete_runs(connection, ids, user_id)
 
     @explain_wrong_arguments("pass a date, as in purge_sessions('2026-01-31')")
     def purge_sessions(self, before: str | date, user_id: str | None = None) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from agno_nb._agno_parts import OF_MANAGERS
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.errors import InvalidInputError, ModelError
@@ -49,7 +50,7 @@ _SEARCH_SCHEMA: JsonDict = {
 }
 
 
-@suggest_on_unknown_kwarg({})
+@suggest_on_unknown_kwarg({}, agno=OF_MANAGERS)
 @dataclass(eq=False)
 class MemoryManager:
     """Extracts facts about users from their messages and stores them as memories.
@@ -92,11 +93,18 @@ class MemoryManager:
     """The store of the first agent that the manager was given to."""
 
     def create_user_memories(
-        self, message: str | None = None, messages: Sequence[Message] | None = None, *, user_id: str | None = None
+        self,
+        message: str | None = None,
+        messages: Sequence[Message] | None = None,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        team_id: str | None = None,
     ) -> str:
         """Extract memories from a user's message, or from messages of a conversation, and store them.
 
-        Answers of an assistant after the last message of the user are left out.
+        Answers of an assistant after the last message of the user are left out. The memories are stored as extracted
+        by `agent_id` or `team_id`.
 
         Returns
         -------
@@ -110,15 +118,24 @@ class MemoryManager:
         RunError
             The model failed. Changes that it had already made are kept.
         """
-        return run_blocking(self._extract(message, messages, user_id), method="create_user_memories()")
+        extract = self._extract(message, messages, user_id, agent_id or team_id)
+        return run_blocking(extract, method="create_user_memories()")
 
     @async_version_of(create_user_memories)
     async def acreate_user_memories(
-        self, message: str | None = None, messages: Sequence[Message] | None = None, *, user_id: str | None = None
+        self,
+        message: str | None = None,
+        messages: Sequence[Message] | None = None,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        team_id: str | None = None,
     ) -> str:
-        return await run_awaiting(self._extract(message, messages, user_id))
+        return await run_awaiting(self._extract(message, messages, user_id, agent_id or team_id))
 
-    async def _extract(self, message: str | None, messages: Sequence[Message] | None, user_id: str | None) -> str:
+    async def _extract(
+        self, message: str | None, messages: Sequence[Message] | None, user_id: str | None, component_id: str | None
+    ) -> str:
         given = [Message(role="user", content=message)] if message else list(messages or ())
         while given and (given[-1].role != "user" or not given[-1].content):
             del given[-1]
@@ -126,7 +143,7 @@ class MemoryManager:
             raise InvalidInputError("there is no message of a user; pass message=... or messages=[...]")
         *earlier, last = given
         text = last.content or ""
-        return await self._change(user_id, lambda writer: writer.extract(text, earlier))
+        return await self._change(user_id, lambda writer: writer.extract(text, earlier), component_id)
 
     def update_memory_task(self, task: str, *, user_id: str | None = None) -> str:
         """Change the memories of a user as `task` describes. Returns and raises like :meth:`create_user_memories`."""
@@ -137,8 +154,13 @@ class MemoryManager:
     async def aupdate_memory_task(self, task: str, *, user_id: str | None = None) -> str:
         return await run_awaiting(self._change(user_id, lambda writer: writer.apply(task)))
 
-    async def _change(self, user_id: str | None, change: Callable[[MemoryWriter], Coroutine[Any, Any, str]]) -> str:
-        writer = MemoryWriter(self, self._own_db(), _user(user_id))
+    async def _change(
+        self,
+        user_id: str | None,
+        change: Callable[[MemoryWriter], Coroutine[Any, Any, str]],
+        component_id: str | None = None,
+    ) -> str:
+        writer = MemoryWriter(self, self._own_db(), _user(user_id), component_id=component_id)
         return await asyncio.shield(run_in_order(writer.queue_key, lambda: change(writer)))
 
     def get_user_memories(self, user_id: str | None = None) -> list[UserMemory]:

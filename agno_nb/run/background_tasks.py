@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from agno_nb.db.base import Db
 from agno_nb.errors import AgnoNbError, describe
-from agno_nb.event_loop import Job, before_thread_pools_end, finish_jobs, is_closing
+from agno_nb.event_loop import Job, before_thread_pools_end, finish_jobs, is_closing, is_on_loop, run_blocking
 from agno_nb.redact import displayable, warn
 
 T = TypeVar("T")
@@ -109,6 +109,17 @@ async def wait_for(*keys: QueueKey) -> None:
     for key in keys:
         for message in _failures.pop(key, []):
             warn(message)
+
+
+def when_updated(db: Db | None, session_id: str, user_id: str | None, read: Callable[..., T], *arguments: Any) -> T:
+    """Return ``read(*arguments)`` after the pending updates of a session's summary and its user's memories.
+
+    On the background loop, which makes the updates, it does not wait.
+    """
+    if db is not None and not is_on_loop():
+        keys = [QueueKey.summary(db, session_id), *([] if user_id is None else [QueueKey.memories(db, user_id)])]
+        run_blocking(wait_for(*keys))
+    return read(*arguments)
 
 
 @cache

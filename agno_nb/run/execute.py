@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 from agno_nb.db.base import ContextQuery, Db, OpenedRun
 from agno_nb.db.encoding import check_ids
+from agno_nb.db.model_usage import details_of_run
 from agno_nb.db.session_state import merge_state, revert
 from agno_nb.errors import (
     AgnoNbError,
@@ -37,7 +38,7 @@ from agno_nb.errors import (
 from agno_nb.event_loop import is_closing, uncancellable
 from agno_nb.redact import warn
 from agno_nb.run import cancel, defaults
-from agno_nb.run.background_tasks import QueueKey, schedule, wait_for
+from agno_nb.run.background_tasks import QueueKey, schedule, wait_for, when_updated
 from agno_nb.run.context import (
     MAX_DEPTH,
     Emit,
@@ -516,6 +517,8 @@ async def _store_end(context: RunContext) -> None:
     # The clock may have been set back since the run started.
     run.ended_at = max(now(), run.created_at, recorder.latest_at + 1e-6)
     run.metrics.duration_s = time.perf_counter() - context.started
+    of_run = run.messages, run.model, run.served_model, run.model_provider, context.db, run.run_id
+    run.metrics.source = when_updated, context.db, run.session_id, run.user_id, details_of_run, *of_run
     # A copy, because a tool that timed out may still be changing the state in its thread.
     state, earlier_changes = context.copy_state(), run.state_changes
     recorder.record_state_changes(state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import KW_ONLY, dataclass
 
+from agno_nb._agno_parts import OF_MANAGERS
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, ModelError
@@ -57,7 +58,7 @@ _MAX_RESULT_LENGTH = 200
 """Maximum number of characters of the arguments and the result of a tool call."""
 
 
-@suggest_on_unknown_kwarg({})
+@suggest_on_unknown_kwarg({}, agno=OF_MANAGERS)
 @dataclass(eq=False)
 class SessionSummaryManager:
     """Creates summaries of sessions.

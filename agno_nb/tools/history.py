@@ -110,8 +110,8 @@ def _first_turns(context: Any, session_id: str, count: int | None) -> list[RunOu
     while True:
         runs = context.db.get_runs(session_id, to_run_index=look - 1)
         turns = completed_turns(runs)
-        # Turns are counted without gaps.
-        if len(turns) >= count or len({run.run_index for run in runs}) < look:
+        # The numbers of turns may have gaps, where runs were deleted.
+        if len(turns) >= count or not context.db.get_runs(session_id, from_run_index=look, limit=1):
             return turns[:count]
         look *= 4
 

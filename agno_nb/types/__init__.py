@@ -51,7 +51,18 @@ from agno_nb.types.messages import (
     WithMedia,
     valid_tool_name,
 )
-from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Budget, Metrics, UsageTotals, to_amount
+from agno_nb.types.metrics import (
+    MAX_COST,
+    MAX_TOKENS,
+    TOKEN_COUNTS,
+    Budget,
+    Metrics,
+    ModelMetrics,
+    ModelType,
+    UsageTotals,
+    metrics_by_model,
+    to_amount,
+)
 from agno_nb.types.requirements import ApprovalKind, FeedbackOption, FeedbackQuestion, Requirement, UserInputField
 from agno_nb.types.runs import (
     CellInfo,
@@ -70,6 +81,7 @@ from agno_nb.types.sessions import (
     TeamSession,
     UserMemory,
     WorkflowSession,
+    history_as_text,
     latest_messages,
 )
 from agno_nb.types.step_requirements import (
@@ -96,12 +108,13 @@ __all__ = [
     "AGENT_EVENTS", "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "MEDIA_KEYWORDS",
     "NOT_IN_DICTS", "REFUSED", "SESSION_CLASSES", "TOKEN_COUNTS", "AgentSession", "Alias", "ApprovalKind", "Budget",
     "CellInfo", "ContextPart", "ContextReport", "DictMethods", "ExecutorRequirement", "ExecutorType", "FeedbackOption",
-    "FeedbackQuestion", "JsonDict", "Media", "Message", "Metrics", "OmittedPart", "OnError", "OnReject", "OnTimeout",
-    "PauseKind", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus", "Session",
-    "SessionReader", "SessionSummary", "SessionType", "StepInputField", "StepKind", "StepOutput", "StepPurpose",
-    "StepRequirement", "StepStatus", "StepType", "TeamRunEvent", "TeamSession", "ToolCall", "ToolSpec", "UsageTotals",
-    "UserInputField", "UserMemory", "Variable", "WithMedia", "WorkflowRunEvent", "WorkflowSession", "as_dict",
-    "as_list", "completed_turns", "counted", "current_attempts", "event_classes", "find_json", "import_jsonschema",
-    "is_deeper", "json_at", "json_object", "last_name", "latest_messages", "name_in_path", "new_id", "now", "one_line",
-    "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",
+    "FeedbackQuestion", "JsonDict", "Media", "Message", "Metrics", "ModelMetrics", "ModelType", "OmittedPart",
+    "OnError", "OnReject", "OnTimeout", "PauseKind", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent",
+    "RunStatus", "Session", "SessionReader", "SessionSummary", "SessionType", "StepInputField", "StepKind",
+    "StepOutput", "StepPurpose", "StepRequirement", "StepStatus", "StepType", "TeamRunEvent", "TeamSession", "ToolCall",
+    "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable", "WithMedia", "WorkflowRunEvent",
+    "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts", "event_classes",
+    "find_json", "history_as_text", "import_jsonschema", "is_deeper", "json_at", "json_object", "last_name",
+    "latest_messages", "metrics_by_model", "name_in_path", "new_id", "now", "one_line", "shorten", "to_amount",
+    "to_plain_text", "valid_tool_name", "whole_number", "with_article",
 ]  # fmt: skip

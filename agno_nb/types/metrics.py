@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
+from enum import StrEnum
 from numbers import Real
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
-from agno_nb.types.basics import Alias
+from agno_nb.types.basics import Alias, JsonDict
 
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
@@ -20,9 +21,39 @@ MAX_COST = 10**9
 _MAX_SECONDS = 10**9
 
 
+class ModelType(StrEnum):
+    """What a model did: the keys of :attr:`Metrics.details`. Other ones than the first three never occur."""
+
+    MODEL = "model"
+    MEMORY_MODEL = "memory_model"
+    SESSION_SUMMARY_MODEL = "session_summary_model"
+    OUTPUT_MODEL = "output_model"
+    PARSER_MODEL = "parser_model"
+    REASONING_MODEL = "reasoning_model"
+    LEARNING_MODEL = "learning_model"
+    COMPRESSION_MODEL = "compression_model"
+    COMPACTION_MODEL = "compaction_model"
+    FOLLOWUP_MODEL = "followup_model"
+
+
+class _WithSource:
+    """A slot that is not a field, so that it costs nothing until it is read, and metrics with other ones are equal."""
+
+    __slots__ = ("source",)
+
+    if TYPE_CHECKING:  # mypy does not see slots of the base of a dataclass with slots.
+
+        @property
+        def source(self) -> tuple[Any, ...]:
+            """The function that reads :attr:`Metrics.details`, and its arguments."""
+
+        @source.setter
+        def source(self, source: tuple[Any, ...]) -> None: ...
+
+
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
-class Metrics:
+class Metrics(_WithSource):
     """Tokens, cost and time of one model call, of a run, or of a session.
 
     Counts are None if the server did not report them, and `cost` is None if the price of any part is unknown. Unknown
@@ -52,8 +83,36 @@ class Metrics:
     time_to_first_token = Alias[float | None]("time_to_first_token_s")
     duration = Alias[float | None]("duration_s")
 
+    @property
+    def details(self) -> dict[str, list[ModelMetrics]] | None:
+        """For a run or a session: usage by model, in lists by :class:`ModelType`.
+
+        It is read when it is accessed. The usage of summaries and memories is only here, and not in the other
+        attributes. None for other metrics, and for copies.
+        """
+        if (source := getattr(self, "source", None)) is None:
+            return None
+        read, *arguments = source
+        details: dict[str, list[ModelMetrics]] = read(*arguments)
+        return details
+
+    def to_dict(self) -> JsonDict:
+        """Return what is known as a dict that JSON can represent, with times also under agno's names."""
+        names = (*(each.name for each in fields(self)), "total_tokens", "time_to_first_token", "duration")
+        found: JsonDict = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if details := self.details:
+            found["details"] = {kind: [each.to_dict() for each in models] for kind, models in details.items()}
+        return found
+
     @classmethod
-    def total(cls, parts: Iterable[Metrics]) -> Metrics:
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the metrics of a dict of :meth:`to_dict`, also of agno's, without `details`."""
+        named = {"time_to_first_token": "time_to_first_token_s", "duration": "duration_s"}
+        found = {named.get(name, name): value for name, value in data.items()}
+        return cls(**{each.name: found[each.name] for each in fields(cls) if each.name in found})
+
+    @classmethod
+    def total(cls, parts: Iterable[Metrics]) -> Self:
         """Add up the tokens and cost of `parts`.
 
         Tokens are the sum of the reported counts. The cost is known only if the cost of every part is. Times are left
@@ -91,9 +150,42 @@ class Metrics:
             duration_s=to_amount(self.duration_s, _MAX_SECONDS),
         )
 
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        # Without the source, which refers to a store.
+        return None, {each.name: getattr(self, each.name) for each in fields(self)}
+
     def __repr__(self) -> str:
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return f"Metrics({', '.join(f'{name}={value:.6g}' for name, value in values.items() if value is not None)})"
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        known = [
+            f"{name}={value!r}" if isinstance(value, str) else f"{name}={value:.6g}"
+            for name, value in values.items()
+            if value is not None
+        ]
+        return f"{type(self).__name__}({', '.join(known)})"
+
+
+@suggest_on_unknown_kwarg({})
+@dataclass(slots=True, kw_only=True, repr=False)
+class ModelMetrics(Metrics):
+    """The part of one model in the metrics of a run or a session."""
+
+    id: str = ""
+    """Name of the model."""
+    provider: str | None = None
+    """Model provider; None for updates of memories, which don't store it."""
+
+
+def metrics_by_model(parts: Iterable[tuple[str, str | None, Metrics]]) -> list[ModelMetrics]:
+    """Add up metrics, each with the name of its model and the provider, by these two."""
+    of_models: dict[tuple[str, str | None], list[Metrics]] = {}
+    for model, provider, metrics in parts:
+        of_models.setdefault((model, provider), []).append(metrics)
+    found = []
+    for (model, provider), metrics_of_model in of_models.items():
+        total = ModelMetrics.total(metrics_of_model)
+        total.id, total.provider = model, provider
+        found.append(total)
+    return found
 
 
 _LIMITS: dict[str, tuple[Any, float]] = {

@@ -340,6 +340,14 @@ class TeamSession(Session):
         turns = [run for run in completed_turns(self.runs) if team_id is None or run.component_id == team_id]
         return _inputs_and_outputs(turns, num_runs)
 
+    def get_team_history_context(self, team_id: str | None = None, num_runs: int | None = None) -> str | None:
+        """Return :meth:`get_team_history` as text for a prompt, or None if there is none."""
+        return history_as_text("team_history", self.get_team_history(team_id, num_runs))
+
+    @suggest_on_unknown_kwarg({"run_response": "run"})
+    def upsert_run(self, run: RunOutput) -> None:
+        super().upsert_run(run)
+
 
 class WorkflowSession(Session):
     """A session of a workflow."""
@@ -353,6 +361,10 @@ class WorkflowSession(Session):
         """Return the inputs and outputs of the completed turns, oldest first, or of the latest `num_runs`."""
         return _inputs_and_outputs(completed_turns(self.runs), num_runs)
 
+    def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:
+        """Return :meth:`get_workflow_history` as text for a prompt, or None if there is none."""
+        return history_as_text("workflow_history", self.get_workflow_history(num_runs))
+
 
 _UNFINISHED = (RunStatus.PAUSED, RunStatus.CANCELLED, RunStatus.ERROR)
 
@@ -364,6 +376,14 @@ def _tree(run: RunOutput) -> list[RunOutput]:
 def _inputs_and_outputs(turns: Sequence[RunOutput], num_runs: int | None) -> list[tuple[str, str]]:
     shown = turns if num_runs is None else turns[max(len(turns) - max(num_runs, 0), 0) :]
     return [(run.input, run.get_content_as_string()) for run in shown]
+
+
+def history_as_text(tag: str, turns: Sequence[tuple[str, str]]) -> str | None:
+    """Return inputs and outputs as text for a prompt, between tags; None if there are none."""
+    if not turns:
+        return None
+    lines = [f"input: {turn_input}\noutput: {output}" for turn_input, output in turns]
+    return "\n".join([f"<{tag}>", *lines, f"</{tag}>"])
 
 
 def latest_messages(messages: Sequence[Message], limit: int | None) -> list[Message]:

@@ -29,6 +29,7 @@ from agno_nb.types import (
     StepStatus,
     StepType,
     WithMedia,
+    history_as_text,
 )
 from agno_nb.workflow.human_review import HumanReview
 
@@ -135,11 +136,7 @@ class StepInput(WorkflowExecutionInput):
 
     def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:
         """Return the earlier runs as text for a prompt, or None if there are none."""
-        pairs = self.get_workflow_history(num_runs)
-        if not pairs:
-            return None
-        lines = [f"input: {run_input}\noutput: {output}" for run_input, output in pairs]
-        return "\n".join(["<workflow_history>", *lines, "</workflow_history>"])
+        return history_as_text("workflow_history", self.get_workflow_history(num_runs))
 
     def with_data(self, **values: Any) -> StepInput:
         """Return the input with `values` in its `additional_data`."""

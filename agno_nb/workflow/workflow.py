@@ -87,7 +87,7 @@ class Workflow(Runnable):
         agents = [self.agent] if self.agent is not None else []
         return [*agents, *(runnable for node in self._nodes for runnable in node.runnables)]
 
-    def _generate_name(self, session: Session) -> str:
+    def generate_session_name(self, session: Session) -> str:
         """Return the beginning of the session's first input, because a workflow has no model."""
         return session.runs[0].input[:60] if session.runs else self.name or self.component_id
 

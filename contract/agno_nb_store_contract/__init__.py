@@ -10,14 +10,15 @@ import pytest
 from agno_nb.db.base import Db
 
 _TOPICS = (
-    "cells", "concurrency", "forks", "frames", "history", "media", "memories", "redaction", "runs", "sessions", "state",
-    "steps", "views",
+    "cells", "concurrency", "deletions", "forks", "frames", "history", "media", "memories", "redaction", "runs",
+    "sessions", "state", "steps", "views",
 )  # fmt: skip
 # Must run before the imports, so that failing assertions show their values.
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
 
 from agno_nb_store_contract.cells import CellsContract  # noqa: E402
 from agno_nb_store_contract.concurrency import ConcurrencyContract  # noqa: E402
+from agno_nb_store_contract.deletions import DeletionsContract  # noqa: E402
 from agno_nb_store_contract.forks import ForksContract  # noqa: E402
 from agno_nb_store_contract.frames import FramesContract  # noqa: E402
 from agno_nb_store_contract.history import HistoryContract  # noqa: E402
@@ -39,6 +40,7 @@ class StoreContract(
     HistoryContract,
     MediaContract,
     MemoriesContract,
+    DeletionsContract,
     ForksContract,
     StateContract,
     StepsContract,

@@ -9,7 +9,7 @@ import pytest
 
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.types import Metrics, SessionSummary, UserMemory
+from agno_nb.types import Metrics, ModelMetrics, RunEvent, SessionSummary, UserMemory
 from agno_nb_store_contract.conversation import START, begin, say
 
 
@@ -90,6 +90,25 @@ class MemoriesContract:
             )
         found = [summary and summary.summary for summary in map(db.get_summary_after, runs)]
         assert found == ["0 at 5.0", None, "0 at 25.0", "1 at 35.0"]
+
+    def test_the_usage_of_summaries_and_memories_is_found_by_model(self, db: Db) -> None:
+        runs = [say(db, text, created_at=START + 10 * place) for place, text in enumerate("ab")]
+        for place, run in enumerate(runs):
+            usage = Metrics(input_tokens=10 + place, output_tokens=1, cost=0.5)
+            summarise(db, place, model="w", model_provider="p", updated_at=START + 10 * place + 5, metrics=usage)
+            db.add_event(run, RunEvent.memory_update_completed, "Updated", model="k", metrics=Metrics(input_tokens=7))
+        db.add_event(runs[0], RunEvent.model_request_retried, "Retried", model="m")
+        say(db, "another session", session_id="s2")
+        first, of_session = db.get_background_details("s1", runs[0]), db.get_background_details("s1")
+        assert first == {
+            "memory_model": [ModelMetrics(id="k", input_tokens=7)],
+            "session_summary_model": [ModelMetrics(id="w", provider="p", input_tokens=10, output_tokens=1, cost=0.5)],
+        }
+        assert of_session == {
+            "memory_model": [ModelMetrics(id="k", input_tokens=14)],
+            "session_summary_model": [ModelMetrics(id="w", provider="p", input_tokens=21, output_tokens=2, cost=1.0)],
+        }
+        assert db.get_background_details("s2") == {}
 
     def test_memories_are_of_a_user_and_across_sessions(self, db: Db) -> None:
         said = [
@@ -177,3 +196,28 @@ class MemoriesContract:
     def test_a_page_that_makes_no_sense_is_refused(self, db: Db, arguments: dict[str, int]) -> None:
         with pytest.raises(InvalidInputError, match="pages count from 1 and need a limit"):
             db.get_user_memories(**arguments)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("arguments", "found"),
+        [
+            ({"agent_id": "x"}, ["b", "c"]),
+            ({"team_id": "y"}, ["a"]),
+            ({"agent_id": "x", "team_id": "y"}, []),
+            ({"sort_by": "memory"}, ["c", "b", "a"]),
+            ({"sort_by": "memory", "sort_order": "asc", "limit": 2, "page": 2}, ["c"]),
+            ({"sort_order": "desc"}, ["a", "c", "b"]),
+        ],
+        ids=str,
+    )
+    def test_memories_by_creator_and_in_order(self, db: Db, arguments: dict[str, Any], found: list[str]) -> None:
+        for place, (text, creator) in enumerate((("b", "x"), ("c", "x"), ("a", "y"))):
+            db.upsert_user_memory(
+                UserMemory(memory=text, user_id="ada", component_id=creator, created_at=START + place)
+            )
+        assert [memory.memory for memory in db.get_user_memories("ada", **arguments)] == found
+
+    def test_a_summary_of_a_deleted_turn_is_not_stored(self, db: Db) -> None:
+        turns = [say(db, text) for text in "ab"]
+        db.delete_run(turns[1].run_id)
+        with pytest.raises(SessionNotFoundError, match="its turn was deleted"):
+            summarise(db, 1)

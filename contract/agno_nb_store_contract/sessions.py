@@ -49,7 +49,6 @@ class SessionsContract:
             lambda session_id: db.rename_session(session_id, session_name="x"),
             lambda session_id: db.update_session_state(session_id, {}),
             db.fork_session,
-            db.get_runs,
             db.get_run,
             db.get_messages,
             db.get_session_metrics,
@@ -317,3 +316,13 @@ class SessionsContract:
         orphans = "SELECT count(*) AS n FROM {} WHERE session_id NOT IN (SELECT session_id FROM raw_sessions)"
         for table in ("raw_runs", "raw_messages", "raw_tool_calls"):
             assert db.arrow(orphans.format(table)).to_pylist() == [{"n": 0}]
+
+    def test_a_session_is_read_with_its_latest_turns_or_without_runs(self, db: Db) -> None:
+        for text in "abc":
+            say(db, text)
+        for limit, found in ((None, ["a", "b", "c"]), (2, ["b", "c"]), (0, [])):
+            session = db.get_session("s1", runs_limit=limit)
+            assert session is not None
+            assert [run.input for run in session.runs] == found
+        assert [[run.input for run in session.runs] for session in db.get_sessions(include_runs=False)] == [[]]
+        assert [[run.input for run in session.runs] for session in db.get_sessions()] == [["a", "b", "c"]]

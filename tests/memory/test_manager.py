@@ -224,3 +224,14 @@ def test_memories_that_a_strategy_writes_take_the_place_of_the_old_ones(db: Db) 
     remember(manager, "Likes owls.", user_id="bob")
     manager.optimize_memories("ada")
     assert sorted(texts(db.get_user_memories())) == ["Both.", "Likes owls."]
+
+
+@pytest.mark.parametrize("keyword", ["agent_id", "team_id"])
+def test_extracted_memories_have_their_creator(db: Db, keyword: str) -> None:
+    manager = MemoryManager(ScriptedModel([call("add_memory", memory="Likes tea.", topics=[]), "Added."]), db=db)
+    manager.create_user_memories("I like tea.", user_id="ada", **{keyword: "x"})
+    assert [memory.component_id for memory in db.get_user_memories("ada", agent_id="x")] == ["x"]
+
+
+def test_keywords_of_managers_without_effect() -> None:
+    assert isinstance(MemoryManager(id="m", name="Memories", debug_mode=True), MemoryManager)  # type: ignore[call-arg]

@@ -225,3 +225,48 @@ def test_the_errors_of_missing_stores_are_about_them() -> None:
         JsonDb(db_path="tmp")
     with pytest.raises(InvalidInputError, match=r"no MongoDb; use PostgresDb\(db_url=...\)"):
         MongoDb(db_url="x")
+
+
+def test_the_history_of_a_team_and_of_a_workflow_as_text(db: Db) -> None:
+    team = Team([Agent(FunctionModel(echo), id="m")], model=FunctionModel(echo), id="team", db=db, session_id="t")
+    workflow = Workflow([lambda step_input: "done"], id="flow", db=db, session_id="w")
+    for runnable in (team, workflow):
+        for text in ("a", "b"):
+            runnable.run(text)
+    of_team, of_workflow = team.get_session(), workflow.get_session()
+    assert isinstance(of_team, TeamSession)
+    assert isinstance(of_workflow, WorkflowSession)
+    assert of_team.get_team_history_context(num_runs=1) == "<team_history>\ninput: b\noutput: re: b\n</team_history>"
+    assert of_team.get_team_history_context("another") is None
+    assert of_workflow.get_workflow_history_context() == (
+        "<workflow_history>\ninput: a\noutput: done\ninput: b\noutput: done\n</workflow_history>"
+    )
+    assert of_workflow.get_workflow_history_context(0) is None
+
+
+def test_messages_of_members(db: Db) -> None:
+    leader = ScriptedModel([call("delegate_task_to_member", member_id="m", task="task"), "All done."])
+    team = Team([Agent(FunctionModel(echo), id="m", name="m")], model=leader, id="team", db=db, session_id="s")
+    team.run("go")
+    roles = ["system", "tool"]
+    own = team.get_session_messages(skip_roles=roles)
+    every = team.get_session_messages(skip_roles=roles, skip_member_messages=False)
+    assert contents(own) == ["go", None, "All done."]
+    assert contents(every) == ["go", None, "All done.", "task", "re: task"]
+    assert contents(team.get_session_messages(skip_roles=roles, member_ids=["m"])) == ["task", "re: task"]
+
+
+def test_a_name_is_generated_without_storing_it(db: Db) -> None:
+    agent = Agent(ScriptedModel(["Hi.", "Greetings"]), db=db, session_id="s")
+    agent.run("hello")
+    session = agent.get_session()
+    assert session is not None
+    assert agent.generate_session_name(session=session) == "Greetings"
+    assert agent.get_session_name() is None
+
+
+def test_a_team_session_takes_a_run_by_both_names() -> None:
+    session, run = TeamSession(session_id="s"), RunOutput(session_id="s")
+    session.upsert_run(run)
+    session.upsert_run(run_response=run)  # type: ignore[call-arg]
+    assert session.runs == [run]
