@@ -147,12 +147,9 @@ def _check_parent(runnable: Runnable, parent: RunContext) -> None:
 @contextmanager
 def _as_current_run(context: RunContext) -> Iterator[None]:
     run, tool_call_id, step = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
-    cancel.tasks[context.run.run_id] = asyncio.current_task()
     try:
         yield
     finally:
-        cancel.tasks.pop(context.run.run_id, None)
-        cancel.requested.discard(context.run.run_id)
         current_run.reset(run)
         current_tool_call_id.reset(tool_call_id)
         current_step.reset(step)
@@ -189,6 +186,9 @@ def _make_context(
         run.root_run_id = turn.run.root_run_id
     if parent is not None:
         parent.add_child(run)
+    query = runnable.context_query(options)
+    if run.metadata is not None and isinstance(source := run.metadata.get("forked_from_run_index"), int):
+        query = replace(query, before_run_index=source)
     user_message = None
     if paused_run is not None:
         user_message = next((each for each in run.messages if each.role == "user" and not each.from_history), None)
@@ -205,7 +205,7 @@ def _make_context(
         message=user_message or Message(role="user", content=text, media=media_of(options), run_id=run.run_id),
         options=options,
         recorder=RunRecorder(run=run, db=db, persisted_form=runnable.to_persisted, stores_messages=stores_messages),
-        query=runnable.context_query(options),
+        query=query,
         opened=OpenedRun(session=session),
         emit_to=emit_to,
         db=db,
@@ -405,6 +405,7 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
     try:
         _prepare_context(runnable, context, opened)
         context.emit(RunEvent.run_continued if context.is_continued else RunEvent.run_started)
+        cancel.start(run.run_id, is_continued=context.is_continued)
         await resolve_dependencies(runnable, context)
         await runnable.run_steps(context)
         run.metrics = _total_metrics(run)
@@ -418,8 +419,12 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
             _end_closed(context)
             raise
         failure = _as_run_error(error, run)
+    finally:
+        is_cancelled = cancel.end(run.run_id)
     context.recorder.keep_partial()
     if failure is not None:
+        if context.stores_message_later and all(each is not context.message for each in run.messages):
+            context.recorder.add_message(context.message)
         with suppress(Exception):  # A custom model may report counts that cannot be added up.
             run.metrics = _total_metrics(run)
     try:
@@ -432,7 +437,7 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
         if context.parent is not None and task is not None:
             context.parent.child_tasks.discard(task)
     context.emit(RunEvent[f"run_{run.status.lower()}"], content=_final_content(run), run_output=run)
-    if isinstance(failure, asyncio.CancelledError) and cancel.is_cancelled(run.run_id):
+    if is_cancelled and isinstance(failure, asyncio.CancelledError):
         if task is not None:
             task.uncancel()
         return run
