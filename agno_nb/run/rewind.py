@@ -91,6 +91,9 @@ def rewind(run: RunOutput, options: ContinueCall) -> Rewind:
     if regenerates:
         lineage["regenerated_from"] = run.run_id
     is_new_turn = options.get("fork") or replaces is False
+    if is_new_turn:
+        # The messages of the source are those of the new run, so they are not history.
+        lineage["forked_from_run_index"] = (run.metadata or {}).get("forked_from_run_index", run.run_index)
     new = RunOptions(
         session_id=run.session_id,
         user_id=run.user_id,
