@@ -178,7 +178,7 @@ def _make_context(
         # The state is stored only at the end. Fail before the model costs anything.
         runnable.check_storable(options)
     num_generated = len(runnable._automatic_session_ids)
-    run = paused_run or _new_run(runnable, text, options, parent, db)
+    run = paused_run or new_run(runnable, text, options, parent, db)
     turn = parent
     while turn is not None and not (turn.db is db and turn.session_id == run.session_id):
         turn = turn.parent
@@ -218,7 +218,7 @@ def _make_context(
     )
 
 
-def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:
+def new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:
     """Create a run. Its session is named by the call, the runnable or the parent run, or else created automatically."""
     # "" is not the same as None: it matches no user, and a run with it is rejected.
     default_user_id = runnable.current_user_id if parent is None else parent.user_id

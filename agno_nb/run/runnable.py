@@ -15,6 +15,7 @@ from agno_nb.db.base import AsyncDb, ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError, UnknownArgumentError
 from agno_nb.run import defaults
+from agno_nb.run.background import start_in_background
 from agno_nb.run.background_tasks import BackgroundTask
 from agno_nb.run.cancel import acancel_run, cancel_run
 from agno_nb.run.context import RunContext, current_run
@@ -261,6 +262,10 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
             yielded.
         yield_run_output : bool, default False
             Yield the RunOutput after the last event.
+        background : bool, default False
+            Only of :meth:`arun`: return when the run is stored, and let it continue. :meth:`get_run_output` reads it,
+            and :meth:`cancel_run` stops it. Closing the caller's loop does not stop it, and the exit of the interpreter
+            waits for it.
         **options
             See :class:`~agno_nb.run.options.RunOptions`.
 
@@ -283,11 +288,20 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
     @overload
     def arun(self, input: Input, *, stream: Literal[True], **options: Unpack[RunCall]) -> AsyncRunStream: ...
     @overload
-    def arun(self, input: Input, *, stream: NotStreamed = None, **options: Unpack[RunCall]) -> AwaitableRun: ...
+    def arun(
+        self, input: Input, *, stream: NotStreamed = None, background: bool = False, **options: Unpack[RunCall]
+    ) -> AwaitableRun: ...
     @async_version_of(run)
     @typed_kwargs(RunCall, OPTION_ALIASES, agno=OF_RUNNABLES)
-    def arun(self, input: Input, *, stream: bool | None = None, **options: Any) -> AwaitableRun | AsyncRunStream:
-        text, stream = self._text_of(input, options), self._streams(stream, options)
+    def arun(
+        self, input: Input, *, stream: bool | None = None, background: bool = False, **options: Any
+    ) -> AwaitableRun | AsyncRunStream:
+        text = self._text_of(input, options)
+        if background:
+            if stream:
+                raise InvalidInputError("a background run has no stream; leave out stream=True or background=True")
+            return start_run(start_in_background, self, text, options, method="run", stream=False, is_async=True)
+        stream = self._streams(stream, options)
         return start_run(execute, self, text, options, method="run", stream=stream, is_async=True)
 
     @overload
