@@ -26,10 +26,8 @@ from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import RetryPolicy
 from agno_nb.run import defaults
 from agno_nb.run.context import RunContext, call_setting
-from agno_nb.run.continue_run import (
-    is_waiting,
-    user_input_args,
-)
+from agno_nb.run.continue_run import is_waiting, user_input_args
+from agno_nb.run.options import first_set
 from agno_nb.run.output_schema import OutputSchema
 from agno_nb.tools import Tool, Toolkit, resolve_tools
 from agno_nb.tools.history import (
@@ -153,6 +151,7 @@ class Agent(RunMessages, Configuration):
         for name in limits:
             whole_number(name, getattr(self, name), least=0)
         whole_number("request_limit", self.request_limit, least=1)
+        self._retry_policy()
         check_hooks(self.pre_hooks, "pre_hooks")
         check_hooks(self.post_hooks, "post_hooks")
         if self.tool_choice is not None:
@@ -242,15 +241,21 @@ class Agent(RunMessages, Configuration):
         model = self._known_model(context)
         if model is None:
             model = await asyncio.to_thread(lambda: self.resolved_model)
-        policy = RetryPolicy(
-            max_retries=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff
-        )
         fallbacks = self.fallback_config or FallbackConfig(on_error=self.fallback_models)
-        return ModelCaller(model=model, fallbacks=fallbacks, retry_policy=policy, context=context)
+        return ModelCaller(model=model, fallbacks=fallbacks, retry_policy=self._retry_policy, context=context)
+
+    def _retry_policy(self, model: Model | None = None) -> RetryPolicy:
+        """Return the policy for requests to a model, whose own settings take precedence."""
+        return RetryPolicy(
+            max_retries=first_set(model and model.retries, self.retries),
+            delay_s=first_set(model and model.delay_between_retries, self.delay_between_retries),
+            exponential=first_set(model and model.exponential_backoff, self.exponential_backoff),
+        )
 
     def _tool_executor(self, context: RunContext, caller: ModelCaller, tools: Sequence[Any]) -> ToolExecutor:
+        tools = [*tools, *self._builtin_tools(context)]
         return ToolExecutor(
-            tools=resolve_tools([*tools, *self._builtin_tools(context)], tool_cache=self._tool_cache),
+            tools=resolve_tools(tools, tool_cache=self._tool_cache) if tools else {},
             hooks=self.tool_hooks,
             tool_call_limit=self.tool_call_limit,
             injected={
