@@ -102,8 +102,8 @@ NO_EFFECT_OF_MODELS = {
 
 MISSING_KEYWORDS_OF_MODELS = {
     **dict.fromkeys(
-        ("cache_response", "cache_ttl", "cache_dir"),
-        "cache in a model; use run(..., cache=True), which returns the stored answer to the same request",
+        ("cache_ttl", "cache_dir"),
+        "cache in files; cache_response=True or run(..., cache=True) returns the stored answer to the same request",
     ),
     **dict.fromkeys(("http_client", "client", "async_client"), "client of the caller's; pass transport=..."),
     **dict.fromkeys(
