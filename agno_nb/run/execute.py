@@ -2,6 +2,7 @@
 
 :func:`execute` does everything that is the same for agents, teams and workflows, sync and async, streamed and plain:
 IDs, ownership, order, history, nesting, status, metrics and storage. Subclasses of ``Runnable`` implement `run_steps`.
+The file is long because every turn passes through it from top to bottom.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from agno_nb.db.base import ContextQuery, Db, OpenedRun
+from agno_nb.db.base import Db, OpenedRun
 from agno_nb.db.encoding import check_ids
 from agno_nb.db.session_state import merge_state, revert
 from agno_nb.errors import (
@@ -28,10 +29,7 @@ from agno_nb.errors import (
     SessionNotFoundError,
     StoreError,
     StoreLocked,
-    describe,
-    failed_save,
     is_store_failure,
-    leaves,
     message_of,
 )
 from agno_nb.event_loop import is_closing, uncancellable
@@ -49,7 +47,8 @@ from agno_nb.run.context import (
     make_event,
     resolve_dependencies,
 )
-from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids, store_of_run
+from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids, store_of_run, store_reopen
+from agno_nb.run.failures import as_run_error, end_closed
 from agno_nb.run.inputs import media_of
 from agno_nb.run.options import RunOptions, first_set
 from agno_nb.run.output_schema import restore_typed_outputs
@@ -63,7 +62,6 @@ from agno_nb.types import (
     RunEvent,
     RunOutput,
     RunStatus,
-    StepStatus,
     new_id,
     now,
     whole_number,
@@ -357,7 +355,7 @@ async def _open_now(context: RunContext) -> OpenedRun:
     db, run, recorder = context.db, context.run, context.recorder
     assert db is not None
     if context.is_continued:
-        return await recorder.in_store(_store_reopen, db, run, context.query)
+        return await recorder.in_store(store_reopen, db, run, context.query)
     return await recorder.write(
         db.open_run,
         run,
@@ -369,28 +367,6 @@ async def _open_now(context: RunContext) -> OpenedRun:
         query=context.query,
         is_new_session=context.is_new_session,
     )
-
-
-def _store_reopen(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
-    """Reopen a run, and store which approved calls start now.
-
-    If the process that started a call has died, it is unknown whether the call was executed, so approval is requested
-    again.
-    """
-    approved = [each for each in run.requirements if each.run_id == run.run_id and each.starts_when_continued]
-    interrupted = [each for each in approved if each.started_at is not None]
-    starting = [each for each in approved if each.started_at is None]
-    for each in starting:
-        each.started_at = now()
-    try:
-        opened = db.reopen_run(run, query=query)
-    except BaseException:
-        for each in starting:
-            each.started_at = None
-        raise
-    for each in interrupted:
-        each.ask_again()
-    return opened
 
 
 async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun) -> RunOutput:
@@ -416,9 +392,9 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
     except BaseException as error:
         # Includes KeyboardInterrupt and SystemExit, which would stop the event loop of all runs.
         if is_closing(error):
-            _end_closed(context)
+            end_closed(context)
             raise
-        failure = _as_run_error(error, run)
+        failure = as_run_error(error, run)
     finally:
         is_cancelled = cancel.end(run.run_id)
     context.recorder.keep_partial()
@@ -448,43 +424,6 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
 
 def _final_content(run: RunOutput) -> Any:
     return "" if run.content is None else run.content
-
-
-def _end_closed(context: RunContext) -> None:
-    """End a run whose coroutine is being closed. It cannot await anything, so its end is stored in the background."""
-    run = context.run
-    run.status, run.ended_at = RunStatus.ERROR, now()
-    run.error_type, run.error = "GeneratorExit", ""
-    if context.db is not None:
-        with suppress(RuntimeError):
-            keep(context.recorder, StoreError("the run was closed before its end was stored"))
-
-
-def _as_run_error(error: BaseException, run: RunOutput) -> AgnoNbError:
-    """Mark `run` as failed with `error`, and return the error to raise."""
-    if (unsaved := failed_save(error)) is not None:
-        error = unsaved
-    elif len(parts := list(leaves(error))) == 1:
-        error = parts[0]
-    if run.status is RunStatus.PAUSED and isinstance(error, StoreError):
-        # The run stays paused, and can be continued when the store works again.
-        error.run_output = run
-        return error
-    run.status = RunStatus.ERROR
-    run.error_type, run.error = type(error).__name__, message_of(error)
-    if isinstance(error, AgnoNbError):
-        run_error = error
-        if run_error.run_output is not None and run_error.run_output.error is not None:
-            run.error_type, run.error = run_error.run_output.error_type, run_error.run_output.error
-    else:
-        # In a continued run, a step that failed earlier may have succeeded since.
-        latest = {step.path: step.status for step in run.step_results}
-        where = next((f" in step {path!r}" for path, status in latest.items() if status is StepStatus.ERROR), "")
-        run_error = RunError(f"the run failed{where}: {describe(error)}")
-        run_error.__cause__ = error
-    # The error of a nested run becomes this run's; the nested run is in `nested_runs`.
-    run_error.run_output = run
-    return run_error
 
 
 def _total_metrics(run: RunOutput) -> Metrics:
@@ -524,7 +463,7 @@ async def _store_end(context: RunContext) -> None:
             raise
         # A value cannot be stored, most likely one in the state. The run must still be closed, and the error raised.
         run.status, run.state_changes = RunStatus.RUNNING, earlier_changes
-        failure = _as_run_error(error, run)
+        failure = as_run_error(error, run)
         recorder.final_state = None
         try:
             await recorder.in_store(recorder.store_accepted_parts)
