@@ -84,7 +84,6 @@ MISSING_KEYWORDS = {
         "suggested questions; ask for them with an `output_schema` that has a list for them",
     ),
     "background": "blocking calls that return before the run ends; use await arun(..., background=True)",
-    "save_response_to_file": "setting for it; write `run.content` to a file: Path(...).write_text(run.content)",
     "user_message_role": "other role for the user's message; pass run([Message(role=..., content=...)])",
     "send_media_to_model": "setting for media that are not sent; leave them out of the call",
 }

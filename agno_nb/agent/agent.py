@@ -13,6 +13,7 @@ from agno_nb.agent.budgets import requests_of
 from agno_nb.agent.configuration import Configuration
 from agno_nb.agent.hooks import check_hooks, run_post_hooks
 from agno_nb.agent.model_calls import ModelCaller
+from agno_nb.agent.response_file import write_response
 from agno_nb.agent.run_loop import RunLoop
 from agno_nb.agent.run_messages import RunMessages
 from agno_nb.agent.summaries_and_memories import update_user_memory
@@ -110,6 +111,9 @@ class Agent(RunMessages, Configuration):
     output_schema: type[BaseModel] | JsonDict | None = None
     """Schema of the answer: a pydantic model, a JSON schema, or the ``{"type": "json_schema", ...}`` of an OpenAI
     request. `content` is then an object of that schema."""
+    save_response_to_file: str | None = None
+    """Path of a file to write each answer to, such as ``"answers/{session_id}.md"``. ``{name}``, ``{session_id}``,
+    ``{user_id}``, ``{run_id}`` and ``{message}`` are replaced, and the folder is created."""
     store_media: bool = True
     """Store images, audio and files with their messages."""
     store_tool_messages: bool = True
@@ -235,6 +239,8 @@ class Agent(RunMessages, Configuration):
             await loop.run()
         if self.post_hooks and context.run.status is RunStatus.RUNNING:
             await run_post_hooks(self.post_hooks, self, context)
+        if self.save_response_to_file is not None and context.run.status is RunStatus.RUNNING:
+            await asyncio.to_thread(write_response, self.save_response_to_file, context.run)
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
         context.budgets, context.request_limit = self.budgets, self.request_limit
