@@ -81,9 +81,7 @@ MISSING_KEYWORDS = {
         ("followups", "num_followups", "followup_model"),
         "suggested questions; ask for them with an `output_schema` that has a list for them",
     ),
-    "background": "runs that return before they start; use asyncio.create_task(agent.arun(..., run_id=...)), and read "
-    "its state with `get_run_output`",
-    "save_response_to_file": "setting for it; write `run.content` to a file: Path(...).write_text(run.content)",
+    "background": "blocking calls that return before the run ends; use await arun(..., background=True)",
     "user_message_role": "other role for the user's message; pass run([Message(role=..., content=...)])",
     "send_media_to_model": "setting for media that are not sent; leave them out of the call",
 }
@@ -108,8 +106,8 @@ NO_EFFECT_OF_MANAGERS = {
 
 MISSING_KEYWORDS_OF_MODELS = {
     **dict.fromkeys(
-        ("cache_response", "cache_ttl", "cache_dir"),
-        "cache in a model; use run(..., cache=True), which returns the stored answer to the same request",
+        ("cache_ttl", "cache_dir"),
+        "cache in files; cache_response=True or run(..., cache=True) returns the stored answer to the same request",
     ),
     **dict.fromkeys(("http_client", "client", "async_client"), "client of the caller's; pass transport=..."),
     **dict.fromkeys(

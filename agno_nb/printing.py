@@ -130,20 +130,17 @@ def pprint_run_response(
 
 
 def ask_user(user: str, emoji: str, exit_on: Collection[str]) -> str | None:
-    """Read the next message from standard input. Return None at its end, or if the message is one of `exit_on`.
-
-    Case is ignored.
-    """
+    """Read the next message from standard input. Return None at its end, and for a message of `exit_on` in any case."""
     from rich.emoji import Emoji
 
-    last_words = {each.lower() for each in exit_on}
     prompt = Emoji.replace(" ".join(filter(None, (emoji, user)))) + ": "
+    exit_words = {each.casefold() for each in exit_on}
     while True:
         try:
             message = input(prompt).strip()
         except EOFError:
             return None
-        if message.lower() in last_words:
+        if message.casefold() in exit_words:
             return None
         if message:
             return message

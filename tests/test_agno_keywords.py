@@ -114,8 +114,8 @@ def test_ollama_takes_a_host() -> None:
 def test_models_know_agnos_keywords() -> None:
     model = OpenAIChat(id="m", name="x", role_map={"system": "system"}, default_headers={"a": "b"}, max_retries=1)
     assert (model.extra_headers, model.retries) == ({"a": "b"}, 1)
-    with pytest.raises(UnknownArgumentError, match=r"no cache in a model; use run\(..., cache=True\)"):
-        OpenAIResponses(cache_response=True)
+    with pytest.raises(UnknownArgumentError, match=r"no cache in files; cache_response=True or run\("):
+        OpenAIResponses(cache_dir="x")
     with pytest.raises(UnknownArgumentError, match=r"pass extra_body="):
         OpenAIChat(frequency_penalty=1)
     with pytest.raises(UnknownArgumentError, match='did you mean "temperature"'):

@@ -13,6 +13,7 @@ from agno_nb.agent.budgets import requests_of
 from agno_nb.agent.configuration import Configuration
 from agno_nb.agent.hooks import check_hooks, run_post_hooks
 from agno_nb.agent.model_calls import ModelCaller
+from agno_nb.agent.response_file import write_response
 from agno_nb.agent.run_loop import RunLoop
 from agno_nb.agent.run_messages import RunMessages
 from agno_nb.agent.summaries_and_memories import update_user_memory
@@ -26,10 +27,8 @@ from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import RetryPolicy
 from agno_nb.run import defaults
 from agno_nb.run.context import RunContext, call_setting
-from agno_nb.run.continue_run import (
-    is_waiting,
-    user_input_args,
-)
+from agno_nb.run.continue_run import is_waiting, user_input_args
+from agno_nb.run.options import first_set
 from agno_nb.run.output_schema import OutputSchema
 from agno_nb.tools import Tool, Toolkit, resolve_tools
 from agno_nb.tools.history import (
@@ -112,6 +111,9 @@ class Agent(RunMessages, Configuration):
     output_schema: type[BaseModel] | JsonDict | None = None
     """Schema of the answer: a pydantic model, a JSON schema, or the ``{"type": "json_schema", ...}`` of an OpenAI
     request. `content` is then an object of that schema."""
+    save_response_to_file: str | None = None
+    """Path of a file to write each answer to, such as ``"answers/{session_id}.md"``. ``{name}``, ``{session_id}``,
+    ``{user_id}``, ``{run_id}`` and ``{message}`` are replaced, and the folder is created."""
     store_media: bool = True
     """Store images, audio and files with their messages."""
     store_tool_messages: bool = True
@@ -153,6 +155,7 @@ class Agent(RunMessages, Configuration):
         for name in limits:
             whole_number(name, getattr(self, name), least=0)
         whole_number("request_limit", self.request_limit, least=1)
+        self._retry_policy()
         check_hooks(self.pre_hooks, "pre_hooks")
         check_hooks(self.post_hooks, "post_hooks")
         if self.tool_choice is not None:
@@ -236,21 +239,29 @@ class Agent(RunMessages, Configuration):
             await loop.run()
         if self.post_hooks and context.run.status is RunStatus.RUNNING:
             await run_post_hooks(self.post_hooks, self, context)
+        if self.save_response_to_file is not None and context.run.status is RunStatus.RUNNING:
+            await asyncio.to_thread(write_response, self.save_response_to_file, context.run)
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
         context.budgets, context.request_limit = self.budgets, self.request_limit
         model = self._known_model(context)
         if model is None:
             model = await asyncio.to_thread(lambda: self.resolved_model)
-        policy = RetryPolicy(
-            max_retries=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff
-        )
         fallbacks = self.fallback_config or FallbackConfig(on_error=self.fallback_models)
-        return ModelCaller(model=model, fallbacks=fallbacks, retry_policy=policy, context=context)
+        return ModelCaller(model=model, fallbacks=fallbacks, retry_policy=self._retry_policy, context=context)
+
+    def _retry_policy(self, model: Model | None = None) -> RetryPolicy:
+        """Return the policy for requests to a model, whose own settings take precedence."""
+        return RetryPolicy(
+            max_retries=first_set(model and model.retries, self.retries),
+            delay_s=first_set(model and model.delay_between_retries, self.delay_between_retries),
+            exponential=first_set(model and model.exponential_backoff, self.exponential_backoff),
+        )
 
     def _tool_executor(self, context: RunContext, caller: ModelCaller, tools: Sequence[Any]) -> ToolExecutor:
+        tools = [*tools, *self._builtin_tools(context)]
         return ToolExecutor(
-            tools=resolve_tools([*tools, *self._builtin_tools(context)], tool_cache=self._tool_cache),
+            tools=resolve_tools(tools, tool_cache=self._tool_cache) if tools else {},
             hooks=self.tool_hooks,
             tool_call_limit=self.tool_call_limit,
             injected={

@@ -9,6 +9,7 @@ from agno_nb.errors import AgnoNbError, InvalidInputError, RunError
 from agno_nb.run.context import RunContext
 from agno_nb.run.inputs import RunInput, as_text
 from agno_nb.tools.invoke import call_sync_or_async, matching_kwargs
+from agno_nb.types import RunEvent
 
 if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
@@ -33,7 +34,7 @@ async def run_pre_hooks(hooks: Sequence[Hook], runnable: Runnable, context: RunC
     """
     run_input = RunInput(input_content=context.message.content or "", media=context.message.media)
     for hook in hooks:
-        await _call(hook, "pre-hook", runnable, context, run_input=run_input)
+        await _call(hook, "pre_hook", runnable, context, run_input=run_input)
     if run_input.input_content != (context.message.content or ""):
         context.message.content = as_text(run_input.input_content)
     context.message.media = list(run_input.media)
@@ -48,7 +49,7 @@ async def run_post_hooks(hooks: Sequence[Hook], runnable: Runnable, context: Run
         A hook failed, or rejected the answer with an OutputCheckError.
     """
     for hook in hooks:
-        await _call(hook, "post-hook", runnable, context, run_output=context.run)
+        await _call(hook, "post_hook", runnable, context, run_output=context.run)
 
 
 async def _call(hook: Hook, kind: str, runnable: Runnable, context: RunContext, **values: Any) -> None:
@@ -64,10 +65,13 @@ async def _call(hook: Hook, kind: str, runnable: Runnable, context: RunContext, 
         "debug_mode": False,
         **values,
     }
+    name = getattr(hook, "__name__", type(hook).__name__)
+    context.emit(RunEvent[f"{kind}_started"], details={f"{kind}_name": name})
     try:
         await call_sync_or_async(hook, **matching_kwargs(hook, available))
     except AgnoNbError:
         raise
     except Exception as error:
-        name = getattr(hook, "__name__", type(hook).__name__)
-        raise RunError(f"{kind} {name!r} failed: {type(error).__name__}: {error}") from error
+        shown = kind.replace("_", "-")
+        raise RunError(f"{shown} {name!r} failed: {type(error).__name__}: {error}") from error
+    context.emit(RunEvent[f"{kind}_completed"], details={f"{kind}_name": name})

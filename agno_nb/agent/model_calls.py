@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,13 +29,12 @@ class ModelCaller:
     model: Model
     """The model in use. A fallback model stays in use until the run ends."""
     fallbacks: FallbackConfig
-    retry_policy: RetryPolicy
+    retry_policy: Callable[[Model], RetryPolicy]
+    """Returns the policy for requests to a model, after a failed one."""
     context: RunContext
     _used_fallbacks: list[Model | str] = field(init=False, default_factory=list)
     _num_earlier_calls: int = field(init=False, default=0)
     """Number of calls of the models before the one in use."""
-
-    _policy: RetryPolicy = field(init=False)
 
     def __post_init__(self) -> None:
         self._use_model(self.model)
@@ -103,15 +103,6 @@ class ModelCaller:
     def _use_model(self, model: Model) -> None:
         self.model = model
         run = self.context.run
-        own: dict[str, Any] = {
-            "max_retries": model.retries,
-            "delay_s": model.delay_between_retries,
-            "exponential": model.exponential_backoff,
-        }
-        self._policy = self.retry_policy
-        for name, value in own.items():
-            if value is not None:
-                self._policy = replace(self._policy, **{name: value})
         if (run.model, run.model_provider) != (model.id, model.provider):
             run.model, run.model_provider, run.served_model = model.id, model.provider, None
 
@@ -131,10 +122,11 @@ class ModelCaller:
                         raise
                     return await self._when_loaded(request, error)
             except ModelError as error:
-                wait_s = None if self._has_streamed() else self._policy.wait_s(error, failures)
+                policy = self.retry_policy(self.model)
+                wait_s = None if self._has_streamed() else policy.wait_s(error, failures)
                 if wait_s is None:
                     raise
-                retry, retries = failures + 1, self._policy.max_retries
+                retry, retries = failures + 1, policy.max_retries
                 await self.context.record_event(
                     RunEvent.model_request_retried,
                     f"Trying again in {wait_s:.2g} s (retry {retry} of {retries}). {error}",

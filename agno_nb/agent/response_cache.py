@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from agno_nb._typed_dicts import with_known_typed_dicts
 from agno_nb.agent.prompt import add_tools_to_report, describe_tool
 from agno_nb.db.session_state import force_apply
+from agno_nb.redact import warn
 from agno_nb.run.background_tasks import QueueKey, wait_for
 from agno_nb.run.inputs import input_messages
 from agno_nb.tools import Tool
@@ -22,26 +23,31 @@ from agno_nb.tools.result import from_text
 from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolCall, new_id, now
 
 if TYPE_CHECKING:
-    from agno_nb.models.base import ModelRequest
+    from agno_nb.models.base import Model, ModelRequest
     from agno_nb.run.context import RunContext
 
 
 async def cached_response(
-    context: RunContext, request: ModelRequest, *, model: JsonDict, tools: Mapping[str, Tool]
+    context: RunContext, request: ModelRequest, *, model: Model, tools: Mapping[str, Tool]
 ) -> Message | None:
     """Record the hash of a run's first request, and return a cached answer if the run uses the cache.
 
     The messages of the cached run are copied at no cost; neither the model nor tools are called. The changes of the
     cached run to the session's state are applied again.
 
-    `model` is a description of the model without secrets, and `tools` are the tools by name.
+    `tools` are the tools by name.
     """
     run, db = context.run, context.db
     if run.context_report is not None:
         add_tools_to_report(run.context_report, request.tools, request.output_schema)
-    run.context_hash = _context_hash(run.user_id, request, model, [tool.function for tool in tools.values()])
+    run.context_hash = _context_hash(run.user_id, request, model.to_dict(), [tool.function for tool in tools.values()])
+    is_wanted = context.options.get("cache")
+    if is_wanted is None and model.cache_response:
+        is_wanted = True
+        if db is None:
+            warn(f"cache_response=True of {model!r} has no effect, because the run is not stored; set db=...")
     # A run that starts from partial output already has a part of its answer.
-    if not context.options.get("cache") or context.partial_messages or db is None:
+    if not is_wanted or context.partial_messages or db is None:
         return None
     cached = await asyncio.to_thread(db.find_cached_run, run.context_hash)
     if cached is None:

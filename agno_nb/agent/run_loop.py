@@ -97,7 +97,7 @@ class RunLoop:
             request.output_schema, request.output_name = self.schema.json_schema, self.schema.name
         answer = None
         if context.run.context_hash is None:
-            answer = await cached_response(context, request, model=self.caller.model.to_dict(), tools=tools)
+            answer = await cached_response(context, request, model=self.caller.model, tools=tools)
         return answer or await self.caller.request(request)
 
     async def _execute(self, pending: Sequence[tuple[ToolCall, Message]]) -> bool:

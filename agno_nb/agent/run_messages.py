@@ -71,15 +71,9 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
 
     async def _send_messages(self, context: RunContext) -> None:
         """Build the messages of a new run from the user's, as its hooks leave it."""
-        try:
-            if context.stores_message_later:
-                await self._prepare_message(context)
-            system = await self._system_parts(context)
-        except BaseException:
-            if context.stores_message_later:
-                context.recorder.add_message(context.message)
-            raise
-        self._build_messages(context, system)
+        if context.stores_message_later:
+            await self._prepare_message(context)
+        self._build_messages(context, await self._system_parts(context))
         if context.stores_message_later:
             await context.recorder.save()
 

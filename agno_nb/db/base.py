@@ -57,6 +57,8 @@ class ContextQuery:
     """Number of recent turns whose messages are read (completed, current attempt, not nested)."""
     num_history_messages: int | None = None
     """Number of recent messages to read, instead of whole turns."""
+    before_run_index: int | None = None
+    """The turn that the history and the summary end before, if it is not the run's: the source of a fork."""
     summary: bool = False
     """Whether to read the latest summary of the turns before those messages."""
     memories: bool = False

@@ -91,6 +91,8 @@ def load_turns(
     completed: list[Turn] = []
     # Reads the latest rows, and earlier ones only if too many of these turns were not completed.
     before, size = _LAST_TURN if run_index is None else run_index, num_turns + 4
+    if run_index is not None and query.before_run_index is not None:
+        before = query.before_run_index
     while True:
         rows = connection.execute(sql, [session_id, before, as_of, size])
         for index, run_id, status, ended_at in rows:
@@ -105,6 +107,8 @@ def load_turns(
         check_turn_order(connection, session_id)
     if run_index is None:
         run_index = next(iter(turns), -1) + 1
+        if query.before_run_index is not None:
+            return load_turns(connection, session_id, run_index, query, as_of=as_of)
     chosen = completed[:num_turns][::-1]
     indexes = {index for index, _ in chosen}
     return run_index, chosen, sum(index in indexes for index, *_ in rows) - len(chosen)

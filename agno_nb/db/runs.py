@@ -56,8 +56,8 @@ def open_run(
             raise InvalidInputError(f"{name} is empty; pass a string, or leave it None")
     cache = connection.cache
     num_turns = num_turns_needed(query)
-    is_new_turn = not nested and run.run_index is None
-    known = cache.find(connection, run, num_turns) if is_new_turn else None
+    is_next_turn = not nested and run.run_index is None and query.before_run_index is None
+    known = cache.find(connection, run, num_turns) if is_next_turn else None
     latest_start: int | None
     if known is not None:
         row, latest_start = known.session, known.latest_start
@@ -105,7 +105,9 @@ def _read_context(
 ) -> None:
     if query.summary:
         shown = {message.run_id for message in opened.history}
-        first_shown = next((index for index, run_id in opened.turns if run_id in shown), turn)
+        first_shown = next((index for index, run_id in opened.turns if run_id in shown), None)
+        if first_shown is None:
+            first_shown = turn if query.before_run_index is None else query.before_run_index
         opened.summary = get_summary(connection, run.session_id, before_run_index=first_shown)
     if query.memories and run.user_id is not None:
         other = connection.memory_store

@@ -90,6 +90,8 @@ class Model(ABC):
         Seconds to wait for a server that is loading the model.
     retries, delay_between_retries, exponential_backoff : optional
         Settings for retries, which take precedence over the agent's.
+    cache_response : bool
+        Whether runs use the response cache of their store by default, as with ``run(..., cache=True)``.
     output_limit : int or None
         Maximum number of tokens of an answer, if it is set.
     """
@@ -102,6 +104,7 @@ class Model(ABC):
     retries: int | None = None
     delay_between_retries: float | None = None
     exponential_backoff: bool | None = None
+    cache_response: bool = False
 
     @abstractmethod
     def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:

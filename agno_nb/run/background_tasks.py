@@ -1,4 +1,4 @@
-"""Tasks after a run: updating the session's summary and extracting memories.
+"""Tasks that no caller waits for: runs in the background, and after a run its summary and memories.
 
 The answer is returned without waiting for them. The next run of the session, methods that return summaries or memories,
 and the exit of the interpreter wait with :func:`wait_for`. Tasks with the same key run in order, others concurrently.
@@ -25,7 +25,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class QueueKey:
-    """Key of tasks that run in order: updates of one session's summary or one user's memories in one store."""
+    """Key of tasks that run in order: updates of one session's summary or one user's memories in one store.
+
+    A run in the background has a key of its own.
+    """
 
     kind: str
     owner_id: str
@@ -135,7 +138,7 @@ def _finish() -> None:
     try:
         Job(_wait_for_all()).wait()
     except KeyboardInterrupt:
-        warn("interrupted; summaries and memories of the last runs were not updated")
+        warn("interrupted; runs in the background, and summaries and memories of the last runs, may be incomplete")
 
 
 async def _wait_for_all() -> None:

@@ -28,10 +28,11 @@ from agno_nb.types import (
     RunStatus,
     StepRequirement,
     ToolCall,
+    now,
 )
 
 if TYPE_CHECKING:
-    from agno_nb.db.base import Db
+    from agno_nb.db.base import ContextQuery, Db, OpenedRun
     from agno_nb.run.runnable import Runnable
 
 
@@ -174,6 +175,28 @@ def interrupted_call_ids(run: RunOutput) -> frozenset[str]:
     if run.status is not RunStatus.RUNNING:
         return frozenset()
     return frozenset(call.tool_call_id for call in run.tools if not call.is_finished)
+
+
+def store_reopen(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
+    """Reopen a run, and store which approved calls start now.
+
+    If the process that started a call has died, it is unknown whether the call was executed, so approval is requested
+    again.
+    """
+    approved = [each for each in run.requirements if each.run_id == run.run_id and each.starts_when_continued]
+    interrupted = [each for each in approved if each.started_at is not None]
+    starting = [each for each in approved if each.started_at is None]
+    for each in starting:
+        each.started_at = now()
+    try:
+        opened = db.reopen_run(run, query=query)
+    except BaseException:
+        for each in starting:
+            each.started_at = None
+        raise
+    for each in interrupted:
+        each.ask_again()
+    return opened
 
 
 def _stored_run(runnable: Runnable, run_id: str, session_id: str | None, user_id: str | None) -> RunOutput:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from agno_nb._agno_parts import OF_RUNNABLES
 from agno_nb._keywords import typed_kwargs
 from agno_nb.run.inputs import Input
-from agno_nb.run.options import OPTION_ALIASES, RunOptions, first_set
+from agno_nb.run.options import OPTION_ALIASES, RunOptions, TurnOptions, first_set
 from agno_nb.run.session_methods import async_version_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from agno_nb.printing import DisplayOptions
 
 EXIT_WORDS = ("exit", "quit", "bye")
+
+
+class ConversationCall(TurnOptions, total=False):
+    """Keyword arguments of ``print_response()`` that can be the same for all messages of a conversation."""
+
+    stream: bool | None
+    markdown: bool | None
+    show_message: bool
+    show_member_responses: bool | None
+    console: Console | None
 
 
 class DisplayMethods:
@@ -97,6 +107,7 @@ class DisplayMethods:
         shown = self._display_options(stream, markdown, show_member_responses, console)
         await aprint_stream(events, message, **shown)
 
+    @typed_kwargs(ConversationCall, OPTION_ALIASES, agno=OF_RUNNABLES)
     def cli_app(
         self,
         input: Input | None = None,
@@ -104,7 +115,7 @@ class DisplayMethods:
         user: str = "User",
         emoji: str = "",
         exit_on: Collection[str] | None = None,
-        **options: Any,
+        **options: Unpack[ConversationCall],
     ) -> None:
         """Talk in a terminal: read messages from standard input, and print the answers.
 
@@ -115,10 +126,11 @@ class DisplayMethods:
         user, emoji : str, optional
             Name and symbol to show before each message.
         exit_on : collection of str, optional
-            Messages that end the conversation, in any case of letters; by default "exit", "quit" and "bye". Pass ``[]``
+            Messages that end the conversation, in upper or lower case; by default "exit", "quit" and "bye". Pass ``[]``
             for none. The end of the input ends it too.
         **options
-            As in :meth:`print_response`. Without a `session_id`, all messages are in the automatic session.
+            As in :meth:`print_response`, except `run_id`. Without a `session_id`, all messages are in the automatic
+            session.
         """
         from agno_nb.printing import ask_user
 
@@ -129,6 +141,7 @@ class DisplayMethods:
             self.print_response(message, **options)
 
     @async_version_of(cli_app)
+    @typed_kwargs(ConversationCall, OPTION_ALIASES, agno=OF_RUNNABLES)
     async def acli_app(
         self,
         input: Input | None = None,
@@ -136,7 +149,7 @@ class DisplayMethods:
         user: str = "User",
         emoji: str = "",
         exit_on: Collection[str] | None = None,
-        **options: Any,
+        **options: Unpack[ConversationCall],
     ) -> None:
         from agno_nb.printing import ask_user
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from agno_nb.db.base import ContextQuery, Db, OpenedRun
+from agno_nb.db.base import Db, OpenedRun
 from agno_nb.db.encoding import check_ids
 from agno_nb.db.model_usage import details_of_run
 from agno_nb.db.session_state import merge_state, revert
@@ -29,10 +29,7 @@ from agno_nb.errors import (
     SessionNotFoundError,
     StoreError,
     StoreLocked,
-    describe,
-    failed_save,
     is_store_failure,
-    leaves,
     message_of,
 )
 from agno_nb.event_loop import is_closing, uncancellable
@@ -50,7 +47,8 @@ from agno_nb.run.context import (
     make_event,
     resolve_dependencies,
 )
-from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids, store_of_run
+from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids, store_of_run, store_reopen
+from agno_nb.run.failures import as_run_error, end_closed
 from agno_nb.run.inputs import media_of
 from agno_nb.run.options import RunOptions, first_set
 from agno_nb.run.output_schema import restore_typed_outputs
@@ -65,7 +63,6 @@ from agno_nb.types import (
     RunOutput,
     RunOutputEvent,
     RunStatus,
-    StepStatus,
     TeamRunEvent,
     new_id,
     now,
@@ -150,12 +147,9 @@ def _check_parent(runnable: Runnable, parent: RunContext) -> None:
 @contextmanager
 def _as_current_run(context: RunContext) -> Iterator[None]:
     run, tool_call_id, step = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
-    cancel.tasks[context.run.run_id] = asyncio.current_task()
     try:
         yield
     finally:
-        cancel.tasks.pop(context.run.run_id, None)
-        cancel.requested.discard(context.run.run_id)
         current_run.reset(run)
         current_tool_call_id.reset(tool_call_id)
         current_step.reset(step)
@@ -184,7 +178,7 @@ def _make_context(
         # The state is stored only at the end. Fail before the model costs anything.
         runnable.check_storable(options)
     num_generated = len(runnable._automatic_session_ids)
-    run = paused_run or _new_run(runnable, text, options, parent, db)
+    run = paused_run or new_run(runnable, text, options, parent, db)
     turn = parent
     while turn is not None and not (turn.db is db and turn.session_id == run.session_id):
         turn = turn.parent
@@ -192,6 +186,9 @@ def _make_context(
         run.root_run_id = turn.run.root_run_id
     if parent is not None:
         parent.add_child(run)
+    query = runnable.context_query(options)
+    if run.metadata is not None and isinstance(source := run.metadata.get("forked_from_run_index"), int):
+        query = replace(query, before_run_index=source)
     user_message = None
     if paused_run is not None:
         user_message = next((each for each in run.messages if each.role == "user" and not each.from_history), None)
@@ -208,7 +205,7 @@ def _make_context(
         message=user_message or Message(role="user", content=text, media=media_of(options), run_id=run.run_id),
         options=options,
         recorder=RunRecorder(run=run, db=db, persisted_form=runnable.to_persisted, stores_messages=stores_messages),
-        query=runnable.context_query(options),
+        query=query,
         opened=OpenedRun(session=session),
         emit_to=_keeping_events(run, runnable.events_to_skip, emit_to) if runnable.store_events else emit_to,
         db=db,
@@ -234,7 +231,7 @@ def _keeping_events(run: RunOutput, skipped: Sequence[str] | None, emit_to: Emit
     return keep_and_forward
 
 
-def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:
+def new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:
     """Create a run. Its session is named by the call, the runnable or the parent run, or else created automatically."""
     # "" is not the same as None: it matches no user, and a run with it is rejected.
     default_user_id = runnable.current_user_id if parent is None else parent.user_id
@@ -373,7 +370,7 @@ async def _open_now(context: RunContext) -> OpenedRun:
     db, run, recorder = context.db, context.run, context.recorder
     assert db is not None
     if context.is_continued:
-        return await recorder.in_store(_store_reopen, db, run, context.query)
+        return await recorder.in_store(store_reopen, db, run, context.query)
     return await recorder.write(
         db.open_run,
         run,
@@ -385,28 +382,6 @@ async def _open_now(context: RunContext) -> OpenedRun:
         query=context.query,
         is_new_session=context.is_new_session,
     )
-
-
-def _store_reopen(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
-    """Reopen a run, and store which approved calls start now.
-
-    If the process that started a call has died, it is unknown whether the call was executed, so approval is requested
-    again.
-    """
-    approved = [each for each in run.requirements if each.run_id == run.run_id and each.starts_when_continued]
-    interrupted = [each for each in approved if each.started_at is not None]
-    starting = [each for each in approved if each.started_at is None]
-    for each in starting:
-        each.started_at = now()
-    try:
-        opened = db.reopen_run(run, query=query)
-    except BaseException:
-        for each in starting:
-            each.started_at = None
-        raise
-    for each in interrupted:
-        each.ask_again()
-    return opened
 
 
 async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun) -> RunOutput:
@@ -421,6 +396,7 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
     try:
         _prepare_context(runnable, context, opened)
         context.emit(RunEvent.run_continued if context.is_continued else RunEvent.run_started)
+        cancel.start(run.run_id, is_continued=context.is_continued)
         await resolve_dependencies(runnable, context)
         await runnable.run_steps(context)
         run.metrics = _total_metrics(run)
@@ -431,11 +407,15 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
     except BaseException as error:
         # Includes KeyboardInterrupt and SystemExit, which would stop the event loop of all runs.
         if is_closing(error):
-            _end_closed(context)
+            end_closed(context)
             raise
-        failure = _as_run_error(error, run)
+        failure = as_run_error(error, run)
+    finally:
+        is_cancelled = cancel.end(run.run_id)
     context.recorder.keep_partial()
     if failure is not None:
+        if context.stores_message_later and all(each is not context.message for each in run.messages):
+            context.recorder.add_message(context.message)
         with suppress(Exception):  # A custom model may report counts that cannot be added up.
             run.metrics = _total_metrics(run)
     try:
@@ -448,7 +428,7 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
         if context.parent is not None and task is not None:
             context.parent.child_tasks.discard(task)
     context.emit(RunEvent[f"run_{run.status.lower()}"], content=_final_content(run), run_output=run)
-    if isinstance(failure, asyncio.CancelledError) and cancel.is_cancelled(run.run_id):
+    if is_cancelled and isinstance(failure, asyncio.CancelledError):
         if task is not None:
             task.uncancel()
         return run
@@ -459,43 +439,6 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
 
 def _final_content(run: RunOutput) -> Any:
     return "" if run.content is None else run.content
-
-
-def _end_closed(context: RunContext) -> None:
-    """End a run whose coroutine is being closed. It cannot await anything, so its end is stored in the background."""
-    run = context.run
-    run.status, run.ended_at = RunStatus.ERROR, now()
-    run.error_type, run.error = "GeneratorExit", ""
-    if context.db is not None:
-        with suppress(RuntimeError):
-            keep(context.recorder, StoreError("the run was closed before its end was stored"))
-
-
-def _as_run_error(error: BaseException, run: RunOutput) -> AgnoNbError:
-    """Mark `run` as failed with `error`, and return the error to raise."""
-    if (unsaved := failed_save(error)) is not None:
-        error = unsaved
-    elif len(parts := list(leaves(error))) == 1:
-        error = parts[0]
-    if run.status is RunStatus.PAUSED and isinstance(error, StoreError):
-        # The run stays paused, and can be continued when the store works again.
-        error.run_output = run
-        return error
-    run.status = RunStatus.ERROR
-    run.error_type, run.error = type(error).__name__, message_of(error)
-    if isinstance(error, AgnoNbError):
-        run_error = error
-        if run_error.run_output is not None and run_error.run_output.error is not None:
-            run.error_type, run.error = run_error.run_output.error_type, run_error.run_output.error
-    else:
-        # In a continued run, a step that failed earlier may have succeeded since.
-        latest = {step.path: step.status for step in run.step_results}
-        where = next((f" in step {path!r}" for path, status in latest.items() if status is StepStatus.ERROR), "")
-        run_error = RunError(f"the run failed{where}: {describe(error)}")
-        run_error.__cause__ = error
-    # The error of a nested run becomes this run's; the nested run is in `nested_runs`.
-    run_error.run_output = run
-    return run_error
 
 
 def _total_metrics(run: RunOutput) -> Metrics:
@@ -537,7 +480,7 @@ async def _store_end(context: RunContext) -> None:
             raise
         # A value cannot be stored, most likely one in the state. The run must still be closed, and the error raised.
         run.status, run.state_changes = RunStatus.RUNNING, earlier_changes
-        failure = _as_run_error(error, run)
+        failure = as_run_error(error, run)
         recorder.final_state = None
         try:
             await recorder.in_store(recorder.store_accepted_parts)

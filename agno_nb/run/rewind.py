@@ -69,8 +69,6 @@ def rewind(run: RunOutput, options: ContinueCall) -> Rewind:
         raise InvalidInputError(
             f"run {run.run_id!r} is paused; resolve its requirements and call continue_run() without other options"
         )
-    if run.status is RunStatus.RUNNING and not run.interrupted:
-        raise InvalidInputError(f"run {run.run_id!r} appears to be still running; stop it first")
     if replaces is not None and not regenerates:
         raise InvalidInputError("replace_original needs regenerate=True")
     if regenerates and (boundary != "end" or options.get("fork")):
@@ -98,6 +96,9 @@ def rewind(run: RunOutput, options: ContinueCall) -> Rewind:
     if regenerates:
         lineage["regenerated_from"] = run.run_id
     is_new_turn = options.get("fork") or replaces is False
+    if is_new_turn:
+        # The messages of the source are those of the new run, so they are not history.
+        lineage["forked_from_run_index"] = (run.metadata or {}).get("forked_from_run_index", run.run_index)
     new = RunOptions(
         session_id=run.session_id,
         user_id=run.user_id,

@@ -1,54 +1,33 @@
-"""Runnables: base class of agents, teams and workflows, with the public methods that start a run."""
+"""Runnables: base class of agents, teams and workflows, with their settings and copies."""
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self, TypeAlias, Unpack, overload
+from typing import Any, ClassVar, Literal, Self
 
 from agno_nb._agno_parts import OF_RUNNABLES, AgnoKeywords
-from agno_nb._keywords import nearest, typed_kwargs
+from agno_nb._keywords import nearest
 from agno_nb.db.base import AsyncDb, ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError, UnknownArgumentError
 from agno_nb.run import defaults
 from agno_nb.run.background_tasks import BackgroundTask
-from agno_nb.run.cancel import acancel_run, cancel_run
 from agno_nb.run.context import RunContext, current_run
 from agno_nb.run.display_methods import DisplayMethods
-from agno_nb.run.entrypoints import (
-    AsyncRunStream,
-    RunStream,
-    branch,
-    continue_paused_run,
-    regenerate_turn,
-    start_run,
-)
-from agno_nb.run.execute import execute
 from agno_nb.run.inputs import Input, as_text, validated
-from agno_nb.run.options import (
-    CONTINUE_ALIASES,
-    OPTION_ALIASES,
-    BranchCall,
-    ContinueCall,
-    RegenerateCall,
-    RunCall,
-    RunOptions,
-    first_set,
-)
+from agno_nb.run.options import RunOptions, first_set
 from agno_nb.run.output_schema import OutputSchema
-from agno_nb.run.session_methods import SessionMethods, async_version_of
+from agno_nb.run.run_methods import RunMethods
+from agno_nb.run.session_methods import SessionMethods
 from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, SessionType, new_id
-
-NotStreamed: TypeAlias = Literal[False] | None
-AwaitableRun: TypeAlias = Coroutine[Any, Any, RunOutput]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Runnable(SessionMethods, DisplayMethods, ABC):
+class Runnable(RunMethods, SessionMethods, DisplayMethods, ABC):
     """Base class of agents, teams and workflows. Subclasses implement :meth:`run_steps`."""
 
     kind: ClassVar[SessionType]
@@ -209,9 +188,6 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
         """Return the stored form of a message, or None to store nothing."""
         return message
 
-    cancel_run = staticmethod(cancel_run)
-    acancel_run = staticmethod(acancel_run)
-
     @property
     def component_id(self) -> str:
         """ID that sessions and runs are stored with."""
@@ -241,256 +217,6 @@ class Runnable(SessionMethods, DisplayMethods, ABC):
             return stream
         options["stream_events"] = first_set(options.get("stream_events"), self.stream_events)
         return self.stream if stream is None else stream
-
-    @overload
-    def run(self, input: Input, *, stream: Literal[True], **options: Unpack[RunCall]) -> RunStream: ...
-    @overload
-    def run(self, input: Input, *, stream: NotStreamed = None, **options: Unpack[RunCall]) -> RunOutput: ...
-    @typed_kwargs(RunCall, OPTION_ALIASES, agno=OF_RUNNABLES)
-    def run(self, input: Input, *, stream: bool | None = None, **options: Any) -> RunOutput | RunStream:
-        """Run the agent, team or workflow on `input` and store the run in its session.
-
-        Parameters
-        ----------
-        input : str, pydantic model, dict, list or Message
-            The user's message. An object is sent and stored as JSON, and a list of strings as lines. Agents and teams
-            also accept messages, or dicts such as ``{"role": "user", "content": "Hi"}``: the user's last one is the
-            input, and the others are sent and stored with it, after the history. For a workflow, such dicts are JSON.
-        stream : bool, optional
-            Return an iterator of events; defaults to the setting. Closing it early cancels the run. The `content` of an
-            event is shown at once; a later event with `discards_content` takes it back, if it was reasoning, a tool
-            call or an invalid answer.
-        stream_events : bool, default False
-            Yield all events, including events of nested runs. By default only the content and the final event are
-            yielded.
-        yield_run_output : bool, default False
-            Yield the RunOutput after the last event.
-        **options
-            See :class:`~agno_nb.run.options.RunOptions`.
-
-        Returns
-        -------
-        RunOutput or iterator of RunOutputEvent
-
-        Raises
-        ------
-        RunError
-            The run failed. ``error.run_output`` has the partial output, which is stored.
-        SessionOwnershipError
-            The session belongs to another user.
-        StoreError
-            The run could not be stored.
-        """
-        text, stream = self._text_of(input, options), self._streams(stream, options)
-        return start_run(execute, self, text, options, method="run", stream=stream)
-
-    @overload
-    def arun(self, input: Input, *, stream: Literal[True], **options: Unpack[RunCall]) -> AsyncRunStream: ...
-    @overload
-    def arun(self, input: Input, *, stream: NotStreamed = None, **options: Unpack[RunCall]) -> AwaitableRun: ...
-    @async_version_of(run)
-    @typed_kwargs(RunCall, OPTION_ALIASES, agno=OF_RUNNABLES)
-    def arun(self, input: Input, *, stream: bool | None = None, **options: Any) -> AwaitableRun | AsyncRunStream:
-        text, stream = self._text_of(input, options), self._streams(stream, options)
-        return start_run(execute, self, text, options, method="run", stream=stream, is_async=True)
-
-    @overload
-    def continue_run(
-        self, run_output: RunOutput | None = None, *, stream: Literal[True], **options: Unpack[ContinueCall]
-    ) -> RunStream: ...
-    @overload
-    def continue_run(
-        self, run_output: RunOutput | None = None, *, stream: NotStreamed = None, **options: Unpack[ContinueCall]
-    ) -> RunOutput: ...
-    @typed_kwargs(ContinueCall, CONTINUE_ALIASES, agno=OF_RUNNABLES)
-    def continue_run(
-        self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
-    ) -> RunOutput | RunStream:
-        """Continue a paused run after its requirements are resolved, or a run that has ended from any of its messages.
-
-        A run that has ended is not changed: a new attempt at its turn starts from its messages, up to `continue_from`,
-        with `input` as a new user message. The history has the new attempt, and the store has both. Without `input`,
-        the run is answered again.
-
-        Parameters
-        ----------
-        run_output : RunOutput, optional
-            The run, as returned by :meth:`run`.
-        run_id, session_id : str, optional
-            IDs of the run to read from the store, instead of `run_output`. Any process can continue it.
-        requirements : sequence of Requirement, optional
-            The answers, if they are not set in `run_output`.
-        updated_tools : sequence of ToolCall, optional
-            Copies of the run's `tools` with answers, instead of `requirements`.
-        input : str, optional
-            For a run that has ended: the user's next message.
-        continue_from : {"end", "last_user"} or int, default "end"
-            For a run that has ended: the part of its messages to keep: all, those up to the user's last one, or a
-            number of messages, without history. Results are never separated from their calls.
-        regenerate : bool, default False
-            Keep all but the answer, and answer again.
-        additional_instructions : str, optional
-            With `regenerate`: a user message before the new answer.
-        replace_original : bool, default True
-            With `regenerate`: if False, the new run is a turn of its own, and the history has both.
-        fork : bool, default False
-            For a run that has ended, without `regenerate`: if True, the new run is a turn of its own, and the history
-            has both.
-        user_id : str, optional
-            Owner of the run. Required to continue another user's run by its ID.
-        stream, stream_events : bool, optional
-            As in :meth:`run`.
-        **options
-            See :class:`~agno_nb.run.options.ContinueOptions`. Options passed to :meth:`run` are not stored, so pass
-            them again.
-
-        Returns
-        -------
-        RunOutput or iterator of RunOutputEvent
-            The run with the same `run_id`, completed or paused again.
-
-        Raises
-        ------
-        InvalidInputError
-            A requirement is not resolved, or belongs to another run. Nothing was changed.
-        RunNotFoundError
-            There is no such run.
-        RunNotContinuableError
-            The run is not paused, has been continued elsewhere, its turn was regenerated, or its tool no longer exists.
-            Nothing was changed.
-        SessionOwnershipError
-            The run belongs to another user.
-        RunError
-            As in :meth:`run`.
-        """
-        stream = self._streams(stream, options)
-        return start_run(continue_paused_run, self, run_output, options, method="continue_run", stream=stream)
-
-    @overload
-    def acontinue_run(
-        self, run_output: RunOutput | None = None, *, stream: Literal[True], **options: Unpack[ContinueCall]
-    ) -> AsyncRunStream: ...
-    @overload
-    def acontinue_run(
-        self, run_output: RunOutput | None = None, *, stream: NotStreamed = None, **options: Unpack[ContinueCall]
-    ) -> AwaitableRun: ...
-    @async_version_of(continue_run)
-    @typed_kwargs(ContinueCall, CONTINUE_ALIASES, agno=OF_RUNNABLES)
-    def acontinue_run(
-        self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
-    ) -> AwaitableRun | AsyncRunStream:
-        stream = self._streams(stream, options)
-        return start_run(
-            continue_paused_run, self, run_output, options, method="continue_run", stream=stream, is_async=True
-        )
-
-    @overload
-    def regenerate(
-        self, run_id: str | None = None, *, stream: Literal[True], **options: Unpack[RegenerateCall]
-    ) -> RunStream: ...
-    @overload
-    def regenerate(
-        self, run_id: str | None = None, *, stream: NotStreamed = None, **options: Unpack[RegenerateCall]
-    ) -> RunOutput: ...
-    @typed_kwargs(RegenerateCall)
-    def regenerate(
-        self, run_id: str | None = None, *, stream: bool | None = None, **options: Any
-    ) -> RunOutput | RunStream:
-        """Run a turn again with the same input. The new attempt supersedes earlier ones, which stay in the store.
-
-        Parameters
-        ----------
-        run_id : str, optional
-            Any attempt at the turn; defaults to the latest turn of the session.
-        session_id, user_id : str, optional
-            As in :meth:`run`.
-        from_partial : bool, default False
-            Continue from the partial output of an interrupted run, including its tool results. `content` is then the
-            whole text.
-        stream, stream_events : bool, optional
-            As in :meth:`run`.
-        **options
-            See :class:`~agno_nb.run.options.ContinueOptions`.
-
-        Raises
-        ------
-        RunNotFoundError
-            There is no such run, or the session has no turn.
-        InvalidInputError
-            The run is part of another run, or `from_partial` is set and the run was not interrupted.
-        RunError, SessionOwnershipError, StoreError
-            As in :meth:`run`.
-        """
-        stream = self._streams(stream, options)
-        return start_run(regenerate_turn, self, run_id, options, method="regenerate", stream=stream)
-
-    @overload
-    def aregenerate(
-        self, run_id: str | None = None, *, stream: Literal[True], **options: Unpack[RegenerateCall]
-    ) -> AsyncRunStream: ...
-    @overload
-    def aregenerate(
-        self, run_id: str | None = None, *, stream: NotStreamed = None, **options: Unpack[RegenerateCall]
-    ) -> AwaitableRun: ...
-    @async_version_of(regenerate)
-    @typed_kwargs(RegenerateCall)
-    def aregenerate(
-        self, run_id: str | None = None, *, stream: bool | None = None, **options: Any
-    ) -> AwaitableRun | AsyncRunStream:
-        stream = self._streams(stream, options)
-        return start_run(regenerate_turn, self, run_id, options, method="regenerate", stream=stream, is_async=True)
-
-    @overload
-    def continue_from(
-        self, run_id: str, input: Input, *, stream: Literal[True], **options: Unpack[BranchCall]
-    ) -> RunStream: ...
-    @overload
-    def continue_from(
-        self, run_id: str, input: Input, *, stream: NotStreamed = None, **options: Unpack[BranchCall]
-    ) -> RunOutput: ...
-    @typed_kwargs(BranchCall, OPTION_ALIASES, agno=OF_RUNNABLES)
-    def continue_from(
-        self, run_id: str, input: Input, *, stream: bool | None = None, **options: Any
-    ) -> RunOutput | RunStream:
-        """Branch from a run: copy its session up to that run, and run `input` as the next turn of the copy.
-
-        The original session is not changed. The copy refers to it with `forked_from_session_id` and
-        `forked_from_run_id`.
-
-        Parameters
-        ----------
-        run_id : str
-            The last run to copy. If `session_id` is passed, it is the session of that run.
-        input : str, pydantic model, dict or list
-            The user's next message.
-        stream, stream_events, **options
-            As in :meth:`run`.
-
-        Raises
-        ------
-        RunNotFoundError
-            There is no such run.
-        RunError, SessionOwnershipError, StoreError
-            As in :meth:`run`.
-        """
-        text, stream = self._text_of(input, options), self._streams(stream, options)
-        return start_run(branch, self, run_id, text, options, method="continue_from", stream=stream)
-
-    @overload
-    def acontinue_from(
-        self, run_id: str, input: Input, *, stream: Literal[True], **options: Unpack[BranchCall]
-    ) -> AsyncRunStream: ...
-    @overload
-    def acontinue_from(
-        self, run_id: str, input: Input, *, stream: NotStreamed = None, **options: Unpack[BranchCall]
-    ) -> AwaitableRun: ...
-    @async_version_of(continue_from)
-    @typed_kwargs(BranchCall, OPTION_ALIASES, agno=OF_RUNNABLES)
-    def acontinue_from(
-        self, run_id: str, input: Input, *, stream: bool | None = None, **options: Any
-    ) -> AwaitableRun | AsyncRunStream:
-        text, stream = self._text_of(input, options), self._streams(stream, options)
-        return start_run(branch, self, run_id, text, options, method="continue_from", stream=stream, is_async=True)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name or self.component_id!r})"

@@ -90,7 +90,7 @@ class SessionMethods:
         """The store of the next run: its own, or the notebook's. None if nothing is stored."""
         if self.db is None and (notebook := self.notebook_defaults) is not None:
             return notebook.db
-        return as_sync(self.db or None)
+        return self.db if isinstance(self.db, Db) else as_sync(self.db or None)
 
     @property
     def current_user_id(self) -> str | None:

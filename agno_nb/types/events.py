@@ -230,7 +230,7 @@ class RunOutputEvent:
     """Path of the step, for events of the step and its runs."""
     details: JsonDict | None = None
     """For retries, fallbacks, tool call limits and missing answers: the values in `content`. For the end of a step: its
-    `duration_s`. Each value is an attribute of the event too."""
+    `duration_s`. For hooks: `pre_hook_name` or `post_hook_name`. Each value is an attribute of the event too."""
     run_output: RunOutput | None = None
     """For the final event of a run."""
     model: str | None = None

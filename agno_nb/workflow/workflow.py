@@ -77,6 +77,8 @@ class Workflow(Runnable):
 
     _nodes: list[Node] = field(init=False)
 
+    get_run, aget_run = Runnable.get_run_output, Runnable.aget_run_output
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._nodes = to_nodes(self.steps, repr(self))

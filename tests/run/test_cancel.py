@@ -7,16 +7,19 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.event_loop import background_loop, is_on_loop, run_blocking
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.run import cancel
-from agno_nb.run.cancel import cancel_run, get_active_runs
+from agno_nb.run.cancel import cancel_run, get_active_runs, is_cancelled
 from agno_nb.testing import ScriptedModel, call
-from agno_nb.types import INTERRUPTED_RESULT, RunEvent, RunOutput, RunOutputEvent, RunStatus
+from agno_nb.tools import Tool
+from agno_nb.types import INTERRUPTED_RESULT, RunEvent, RunOutput, RunOutputEvent, RunStatus, new_id
 from tests.run.kinds import Make, kind, talk
 
 
@@ -175,16 +178,16 @@ def test_cancelling_an_awaited_arun_waits_until_it_has_ended(make: Make) -> None
 
 @kind
 def test_a_run_is_cancelled_by_its_id_from_another_thread(make: Make) -> None:
-    model, db, started = StallingModel(), InMemoryDb(), threading.Event()
+    model, db, started, run_id = StallingModel(), InMemoryDb(), threading.Event(), new_id()
     runnable = make(model, db=db)
 
     def cancel() -> None:
         started.wait()
-        assert runnable.cancel_run("r")
+        assert runnable.cancel_run(run_id)
 
     canceller = threading.Thread(target=cancel)
     canceller.start()
-    with runnable.run("hello", stream=True, stream_events=True, run_id="r") as events:
+    with runnable.run("hello", stream=True, stream_events=True, run_id=run_id) as events:
         seen = []
         for event in events:
             seen.append(event)
@@ -195,26 +198,9 @@ def test_a_run_is_cancelled_by_its_id_from_another_thread(make: Make) -> None:
     assert seen[-1].run_output is not None
     assert seen[-1].run_output.status is RunStatus.CANCELLED
     assert model.closed.is_set()
-    assert db.get_run("r").status is RunStatus.CANCELLED  # type: ignore[union-attr]
-    assert not runnable.cancel_run("r")
+    assert db.get_run(run_id).status is RunStatus.CANCELLED  # type: ignore[union-attr]
+    assert not runnable.cancel_run(run_id)
     assert get_active_runs() == {}
-
-
-def test_cancelling_a_nested_run_that_ends_at_that_moment_leaves_the_outer_run_alone() -> None:
-    async def main() -> tuple[bool, int, dict[str, bool]]:
-        outer = asyncio.ensure_future(asyncio.Event().wait())
-        cancel.tasks["nested"] = outer  # A step's run is executed by the task of its workflow.
-        try:
-            was_in_progress = cancel_run("nested")
-        finally:
-            del cancel.tasks["nested"]
-        await asyncio.sleep(0)
-        requests = outer.cancelling()
-        outer.cancel()
-        return was_in_progress, requests, get_active_runs()
-
-    assert asyncio.run(main()) == (True, 0, {})
-    assert cancel.requested == set()
 
 
 def test_a_cancelled_run_is_returned_with_its_partial_text() -> None:
@@ -222,9 +208,121 @@ def test_a_cancelled_run_is_returned_with_its_partial_text() -> None:
 
     async def main() -> RunOutput:
         running = asyncio.ensure_future(agent.arun("hello", run_id="r2"))
-        while not await agent.acancel_run("r2"):
+        while "r2" not in get_active_runs():
             await asyncio.sleep(0)
+        assert await agent.acancel_run("r2")
         return await running
 
     run = asyncio.run(main())
     assert (run.run_id, run.status) == ("r2", RunStatus.CANCELLED)
+
+
+class CancellingDb(InMemoryDb):
+    """Cancels a run while it stores the end of it."""
+
+    is_uncontended = False
+
+    def __init__(self, run_id: str, *, on_loop: bool) -> None:
+        super().__init__()
+        self.run_id, self.is_uncontended = run_id, on_loop
+
+    def end_run(self, run: RunOutput, *args: Any, **kwargs: Any) -> None:
+        super().end_run(run, *args, **kwargs)
+        if run.run_id == self.run_id:
+            self.answer = cancel_run(self.run_id)
+            if not is_on_loop():
+                # The loop does what the cancellation has asked for before the run goes on.
+                asyncio.run_coroutine_threadsafe(asyncio.sleep(0), background_loop()).result()
+
+
+@kind
+@pytest.mark.parametrize("on_loop", [True, False], ids=["on the loop", "in a thread"])
+def test_a_run_whose_end_is_being_stored_can_no_longer_be_cancelled(make: Make, on_loop: bool) -> None:
+    db = CancellingDb(new_id(), on_loop=on_loop)
+    run = make(ScriptedModel(["Done."]), db=db).run("hello", run_id=db.run_id)
+    assert (run.status, db.answer) == (RunStatus.COMPLETED, False)
+    assert db.get_run(db.run_id).status is RunStatus.COMPLETED  # type: ignore[union-attr]
+
+
+def test_a_late_cancellation_does_not_reach_the_next_run_of_the_same_task() -> None:
+    """The loop receives the cancellation of a run when that has ended and another one has started."""
+
+    class Canceller(Model):
+        id, provider = "canceller", "test"
+
+        async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+            assert cancel_run(run_id)
+            # The run ends without another turn of the loop.
+            yield ModelResponse(content="One.")
+
+    async def main() -> list[RunOutput]:
+        first = await Agent(Canceller()).arun("1", run_id=run_id)
+        return [first, await Agent(ScriptedModel(["Two."]), db=InMemoryDb()).arun("2")]
+
+    run_id = new_id()
+    assert [run.content for run in run_blocking(main())] == ["One.", "Two."]
+    assert not is_cancelled(run_id)
+
+
+@kind
+def test_a_run_that_has_not_started_is_cancelled_at_its_start(make: Make) -> None:
+    model, db = ScriptedModel(["Never."]), InMemoryDb()
+    runnable = make(model, db=db)
+    run_id = new_id()
+    assert [runnable.cancel_run(run_id) for _ in range(2)] == [False, True]
+    assert is_cancelled(run_id)
+    run = runnable.run("hello", run_id=run_id)
+    assert run.status is RunStatus.CANCELLED
+    assert model.requests == []
+    assert db.get_run(run_id).status is RunStatus.CANCELLED  # type: ignore[union-attr]
+    assert not is_cancelled(run_id)
+    assert runnable.run("hello").content == "Never."
+
+
+def test_a_run_that_waits_for_its_turn_is_cancelled_at_its_start() -> None:
+    model, db = StallingModel(), InMemoryDb()
+    agent, other = Agent(model, db=db, session_id="s"), Agent(ScriptedModel([]), db=db, session_id="s")
+
+    async def main() -> tuple[RunOutput, RunOutput]:
+        first = asyncio.ensure_future(agent.arun("hello", run_id="first"))
+        while "first" not in get_active_runs():
+            await asyncio.sleep(0)
+        second = asyncio.ensure_future(other.arun("hello", run_id="second"))
+        await asyncio.sleep(0)
+        assert not cancel_run("second")
+        assert cancel_run("first")
+        return await first, await second
+
+    assert [run.status for run in asyncio.run(main())] == [RunStatus.CANCELLED] * 2
+
+
+def test_an_earlier_cancellation_does_not_reach_a_paused_run_that_is_continued() -> None:
+    def approve() -> str:
+        return "yes"
+
+    agent = Agent(ScriptedModel([call("approve"), "Done."]), tools=[Tool(approve, requires_confirmation=True)])
+    run = agent.run("go")
+    assert not agent.cancel_run(run.run_id)
+    run.requirements[0].confirm()
+    assert agent.continue_run(run).content == "Done."
+    assert not is_cancelled(run.run_id)
+
+
+def test_the_number_of_remembered_ids_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancel, "MAX_REQUESTED", 2)
+    for run_id in ("a", "b", "c"):
+        cancel_run(run_id)
+    assert [is_cancelled(run_id) for run_id in ("a", "b", "c")] == [False, True, True]
+    for run_id in ("b", "c"):
+        assert Agent(ScriptedModel(["x"])).run("go", run_id=run_id).status is RunStatus.CANCELLED
+
+
+def test_the_message_of_a_run_that_is_cancelled_before_its_hooks_is_stored() -> None:
+    db = InMemoryDb()
+    agent = Agent(ScriptedModel([]), db=db, pre_hooks=[lambda: None])
+    agent.cancel_run("hooked")
+    run = agent.run("hello", run_id="hooked")
+    assert [(each.role, each.content) for each in run.messages] == [("user", "hello")]
+    stored = db.get_run("hooked")
+    assert stored is not None
+    assert [(each.role, each.content) for each in stored.messages] == [("user", "hello")]

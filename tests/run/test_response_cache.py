@@ -20,6 +20,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import ValueNotStoredError
+from agno_nb.models.openai import OpenAIChat
 from agno_nb.session import SessionSummaryManager
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
@@ -45,6 +46,21 @@ def said(run: RunOutput) -> list[tuple[str, str | None]]:
 @pytest.fixture(params=["in memory", "sqlite"])
 def db(request: pytest.FixtureRequest, tmp_path: Any) -> Db:
     return InMemoryDb() if request.param == "in memory" else SqliteDb(tmp_path / "talks.db")
+
+
+def test_a_model_turns_the_cache_on_for_its_runs(db: Db) -> None:
+    class Cached(ScriptedModel):
+        cache_response = True
+
+    agent = Agent(Cached(["One.", "Two."], id="scripted"), db=db)
+    runs = [agent.run("Hi", session_id=each, cache=cache) for each, cache in (("a", None), ("b", None), ("c", False))]
+    assert [run.content for run in runs] == ["One.", "One.", "Two."]
+    assert [run.replay_of_run_id for run in runs] == [None, runs[0].run_id, None]
+    assert OpenAIChat("m", cache_response=True).to_dict() == OpenAIChat("m").to_dict()
+    agent.db = None
+    agent.model = Cached(["Three."], id="scripted")
+    with pytest.warns(UserWarning, match=r"cache_response=True of Cached\(id='scripted'\) has no effect"):
+        agent.run("Hi")
 
 
 def test_the_same_context_gives_the_stored_answer_and_asks_no_model(db: Db) -> None:

@@ -215,10 +215,10 @@ def test_waits_grow_and_are_bounded() -> None:
     assert growing.wait_s(error, 9) is None
 
 
-@pytest.mark.parametrize(("name", "value"), [("retries", -1), ("delay_between_retries", -0.5)])
-def test_settings_that_mean_nothing_are_refused(name: str, value: float) -> None:
-    with pytest.raises(InvalidInputError, match=f"{name} is {value}; pass a number, 0 or more"):
-        Agent(ScriptedModel(["x"]), **{name: value}).run("Hi")
+@pytest.mark.parametrize(("name", "value"), [("retries", -1), ("retries", "2"), ("delay_between_retries", -0.5)])
+def test_settings_that_mean_nothing_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(InvalidInputError, match=f"{name} is {value!r}; pass a number, 0 or more"):
+        Agent(ScriptedModel(["x"]), **{name: value})
 
 
 def test_a_request_that_nobody_watches_is_tried_again_too(server: FakeServer) -> None:

@@ -12,7 +12,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, RunError, RunNotContinuableError
 from agno_nb.team import Team
 from agno_nb.testing import ScriptedModel, call
-from agno_nb.tools import tool
+from agno_nb.tools import Tool, tool
 from agno_nb.types import RunOutput
 from agno_nb.workflow import Workflow
 
@@ -93,6 +93,51 @@ def test_both_runs_stay_in_the_history(options: dict[str, Any]) -> None:
     assert answers[-1] == "Again."
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"fork": True, "input": "And?"}, [*QUESTION, ("assistant", "It is 2.1 M."), ("user", "And?")]),
+        ({"fork": True, "continue_from": "last_user"}, QUESTION[:1]),
+        ({"regenerate": True, "replace_original": False}, QUESTION),
+    ],
+    ids=["fork", "fork from the question", "regenerate"],
+)
+def test_the_history_of_a_fork_ends_before_its_source(
+    options: dict[str, Any], expected: list[tuple[str, str | None]]
+) -> None:
+    agent, model, _ = expert(add_history_to_context=True)
+    agent.model = ScriptedModel(["Hi."])
+    agent.run("Hello")
+    agent.model = model
+    run = agent.run("Paris?")
+    agent.model = model = ScriptedModel(["Later.", "Again.", "Once more."])
+    agent.run("later")
+    before = [("user", "Hello"), ("assistant", "Hi.")]
+    again = agent.continue_run(run, **options)
+    assert sent(model) == [*before, *expected]
+    assert again.run_index == 3
+    # The messages of a fork of the fork have those of both, so neither is in its history.
+    agent.continue_run(again, fork=True, input="Why?")
+    assert sent(model) == [*before, *expected, ("assistant", "Again."), ("user", "Why?")]
+
+
+def test_the_history_of_a_paused_fork_ends_before_its_source() -> None:
+    def approve(city: str) -> str:
+        return f"{city}: yes"
+
+    agent, model, _ = expert(call("approve", city="Paris"), "Done.", add_history_to_context=True)
+    agent.tools = [population, Tool(approve, requires_confirmation=True)]
+    agent.run("Hello there")
+    run = agent.get_last_run_output("s")
+    paused = agent.continue_run(run, fork=True, input="Approve it.")
+    assert paused.is_paused
+    stored = agent.get_run_output(paused.run_id)
+    stored.requirements[0].confirm()
+    assert agent.continue_run(stored).content == "Done."
+    texts = [text for role, text in sent(model) if role == "user"]
+    assert texts == ["Hello there", "Approve it."]
+
+
 def test_the_history_has_the_new_attempt_only() -> None:
     agent, model, _ = expert("Again.", "Later.", add_history_to_context=True)
     run = agent.run("Paris?")
@@ -148,7 +193,7 @@ def test_a_run_in_progress_is_not_continued_from_its_messages(options: dict[str,
     running.start()
     assert begun.wait(30)
     try:
-        with pytest.raises(InvalidInputError, match="run 'r' appears to be still running; stop it first"):
+        with pytest.raises(RunNotContinuableError, match="run 'r' appears to be still running; stop it first"):
             agent.continue_run(run_id="r", **options)
     finally:
         release.set()

@@ -13,11 +13,13 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, RunError
 from agno_nb.exceptions import CheckTrigger, InputCheckError, OutputCheckError
 from agno_nb.media import Image
-from agno_nb.run.agent import RunInput
+from agno_nb.run.agent import PreHookStartedEvent, RunInput
 from agno_nb.run.context import RunContext
+from agno_nb.run.team import PreHookStartedEvent as TeamPreHookStartedEvent
 from agno_nb.team import Team
 from agno_nb.testing import ScriptedModel
-from agno_nb.types import Message, RunOutput, RunStatus, Session
+from agno_nb.types import Message, RunOutput, RunOutputEvent, RunStatus, Session
+from tests.run.kinds import Make, agent, team
 
 
 def test_hooks_change_what_is_sent_and_what_is_returned() -> None:
@@ -73,6 +75,40 @@ def test_a_hook_of_a_team_gets_the_team() -> None:
     )
     leader.run("Hi")
     assert teams == [leader]
+
+
+@pytest.mark.parametrize(
+    ("make", "event_class"),
+    [(agent, PreHookStartedEvent), (team, TeamPreHookStartedEvent)],
+    ids=["agent", "team"],
+)
+def test_hooks_have_events(make: Make, event_class: type[RunOutputEvent]) -> None:
+    def mask(run_input: RunInput) -> None: ...
+
+    class Shout:
+        async def __call__(self, run_output: RunOutput) -> None: ...
+
+    runnable = make(ScriptedModel(["Yes."]), pre_hooks=[mask], post_hooks=[Shout()])
+    events = [each for each in runnable.run("Hi", stream=True, stream_events=True) if "hook" in each.event.name]
+    assert [(each.event.name, each.details) for each in events] == [
+        ("pre_hook_started", {"pre_hook_name": "mask"}),
+        ("pre_hook_completed", {"pre_hook_name": "mask"}),
+        ("post_hook_started", {"post_hook_name": "Shout"}),
+        ("post_hook_completed", {"post_hook_name": "Shout"}),
+    ]
+    assert [isinstance(each, event_class) for each in events] == [True, False, False, False]
+    assert events[-1].post_hook_name == "Shout"
+
+
+def test_a_hook_that_rejects_the_input_has_no_end() -> None:
+    def reject(run_input: RunInput) -> None:
+        raise InputCheckError("no")
+
+    events = Agent(ScriptedModel([]), pre_hooks=[reject]).run("Hi", stream=True, stream_events=True)
+    names = [next(events).event.name for _ in range(3)]
+    assert names == ["run_started", "pre_hook_started", "run_error"]
+    with pytest.raises(InputCheckError):
+        next(events)
 
 
 def test_a_pre_hook_rejects_the_input_before_the_model_is_called() -> None:

@@ -88,6 +88,8 @@ class OpenAIModel(Model):
     """Seconds before the first retry, instead of the agent's setting."""
     exponential_backoff: bool | None = None
     """Whether to double the delay after each retry, instead of the agent's setting."""
+    cache_response: bool = False
+    """Whether runs use the response cache of their store by default, as with ``run(..., cache=True)``."""
     extra_headers: Mapping[str, str] | None = None
     extra_body: JsonDict | None = None
     """Further fields of the request, which take precedence over ours."""
