@@ -95,8 +95,8 @@ class CellTurn:
     """Path of the notebook at that time."""
     kernel_id: str | None
     """ID of the kernel that ran the cell."""
-    num_later_turns: int
-    """Number of later turns in the session."""
+    later_turns: tuple[int, ...]
+    """`run_index` of the later turns in the session."""
 
 
 class Db(FrameReader):
@@ -567,7 +567,8 @@ class Db(FrameReader):
         Raises
         ------
         SessionBusyError
-            The run, or one nested in it, is still running. Nothing was deleted.
+            The run, one nested in it or the turn that it is part of is still running, or it is part of a turn that is
+            paused. Nothing was deleted.
         """
 
     @abstractmethod
@@ -616,8 +617,24 @@ class Db(FrameReader):
     # Summaries and memories.
 
     @abstractmethod
-    def add_summary(self, summary: SessionSummary) -> SessionSummary:
-        """Store a new version of the summary of ``summary.session_id``; return it with its version."""
+    def add_summary(
+        self, summary: SessionSummary, *, run_ids: Collection[str] = (), previous: SessionSummary | None = None
+    ) -> SessionSummary:
+        """Store a new version of the summary of ``summary.session_id``; return it with its version.
+
+        Parameters
+        ----------
+        run_ids : collection of str, optional
+            The runs that it was written from.
+        previous : SessionSummary, optional
+            The version that it continues.
+
+        Raises
+        ------
+        SessionNotFoundError
+            There is no such session, or it has no turn `to_run_index`, or one of `run_ids` or `previous` was deleted
+            while the summary was written. Nothing was stored.
+        """
 
     @abstractmethod
     def get_summary(self, session_id: str, *, before_run_index: int | None = None) -> SessionSummary | None:

@@ -314,15 +314,24 @@ def find_cached_run(connection: Transaction, context_hash: str) -> RunOutput | N
 def get_cell_turns(connection: Transaction, session_id: str, cell_id: str) -> list[CellTurn]:
     # The oldest attempt has the cell that started the turn. Other cells may have started later attempts.
     sql = (
-        "SELECT run_index, notebook, kernel_id, "
-        "(SELECT MAX(run_index) FROM raw_runs WHERE session_id = ?) - run_index "
-        "FROM raw_runs AS cell WHERE session_id = ? AND cell_id = ? AND run_index IS NOT NULL AND NOT EXISTS "
+        "SELECT run_index, notebook, kernel_id FROM raw_runs AS cell "
+        "WHERE session_id = ? AND cell_id = ? AND run_index IS NOT NULL AND NOT EXISTS "
         "(SELECT 1 FROM raw_runs WHERE session_id = cell.session_id AND run_index = cell.run_index "
         "AND attempt < cell.attempt) ORDER BY run_index"
     )
+    found = connection.execute(sql, [session_id, cell_id])
+    if not found:
+        return []
+    sql = "SELECT DISTINCT run_index FROM raw_runs WHERE session_id = ? AND run_index > ? ORDER BY run_index"
+    later = [index for (index,) in connection.execute(sql, [session_id, found[0][0]])]
     return [
-        CellTurn(run_index=index, notebook=path, kernel_id=kernel, num_later_turns=later)
-        for index, path, kernel, later in connection.execute(sql, [session_id, session_id, cell_id])
+        CellTurn(
+            run_index=index,
+            notebook=path,
+            kernel_id=kernel,
+            later_turns=tuple(each for each in later if each > index),
+        )
+        for index, path, kernel in found
     ]
 
 

@@ -92,7 +92,13 @@ def delete_runs(connection: Transaction, run_ids: Sequence[str], user_id: str | 
 
 
 def _nested_in(connection: Transaction, run_id: str, session_id: str, root_run_id: str) -> list[str]:
-    """Return a run and the runs nested in it. Raise a SessionBusyError if one of them is running."""
+    """Return a run and the runs nested in it.
+
+    Raises
+    ------
+    SessionBusyError
+        One of them, or the turn that they are part of, is running, or the turn is paused.
+    """
     sql = "SELECT run_id, parent_run_id, status, worker FROM raw_runs WHERE session_id = ? AND root_run_id = ?"
     rows = connection.execute(sql, [session_id, root_run_id])
     found, level = [run_id], {run_id}
@@ -100,8 +106,12 @@ def _nested_in(connection: Transaction, run_id: str, session_id: str, root_run_i
         level = {each for each, parent_run_id, *_ in rows if parent_run_id in level and each not in found}
         found += level
     for each, _, status, worker in rows:
-        if each in found and status == RunStatus.RUNNING and not is_over(worker, each):
+        if each in (*found, root_run_id) and status == RunStatus.RUNNING and not is_over(worker, each):
             raise SessionBusyError(f"run {each!r} is still running, so it cannot be deleted; cancel it first")
+        if each == root_run_id and each not in found and status == RunStatus.PAUSED:
+            raise SessionBusyError(
+                f"run {run_id!r} is part of run {each!r}, which is paused and may continue it; delete that run instead"
+            )
     return found
 
 

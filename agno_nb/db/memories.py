@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Literal
+from typing import Any, Literal
 
 from agno_nb.db import tables
 from agno_nb.db.encoding import check_choice, check_ids, micros
-from agno_nb.db.statements import Transaction, non_null, page_of, where_equal
+from agno_nb.db.statements import Transaction, chunks, marks, non_null, page_of, where_equal
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, SessionSummary, UserMemory
 
@@ -18,8 +18,6 @@ SUMMARY_HOLDS = (
     "AND run_index <= to_run_index AND created_at > updated_at)"
 )
 """Condition on summaries: none of the turns that they cover was rerun after they were written."""
-
-_HAS_TURN = "EXISTS (SELECT 1 FROM raw_runs WHERE raw_runs.session_id = raw_sessions.session_id AND run_index = ?)"
 
 _SORT_COLUMNS = ("created_at", "updated_at", "memory", "memory_id")
 
@@ -33,21 +31,44 @@ def _lock_session(connection: Transaction, where: str, parameters: Sequence[str 
     return bool(connection.execute(sql, parameters))
 
 
-def add_summary(connection: Transaction, summary: SessionSummary) -> SessionSummary:
-    where = "session_id = ?"
-    parameters: list[str | int | None] = [summary.session_id]
+def add_summary(
+    connection: Transaction,
+    summary: SessionSummary,
+    *,
+    run_ids: Collection[str] = (),
+    previous: SessionSummary | None = None,
+) -> SessionSummary:
+    session_id = summary.session_id
+    if not _lock_session(connection, "session_id = ?", [session_id]):
+        raise SessionNotFoundError(f"cannot store a summary: there is no session {session_id!r}")
     if summary.to_run_index is not None:
-        # The turn may have been deleted while the summary was written.
-        where += f" AND {_HAS_TURN}"
-        parameters.append(summary.to_run_index)
-    if not _lock_session(connection, where, parameters):
-        raise SessionNotFoundError(
-            f"cannot store a summary: there is no session {summary.session_id!r}, or its turn was deleted"
-        )
+        _check_sources(connection, session_id, "raw_runs", {"run_index": [summary.to_run_index]})
+    for some in chunks([*run_ids]):
+        _check_sources(connection, session_id, "raw_runs", {"run_id": some})
+    if previous is not None:
+        # A later version may have got the number of a deleted one.
+        key: dict[str, list[Any]] = {"version": [previous.version], "updated_at": [micros(previous.updated_at)]}
+        _check_sources(connection, session_id, "raw_summaries", key)
     sql = "SELECT COALESCE(MAX(version) + 1, 0) FROM raw_summaries WHERE session_id = ?"
-    ((version,),) = connection.execute(sql, [summary.session_id])
+    ((version,),) = connection.execute(sql, [session_id])
     connection.insert("raw_summaries", [tables.summary_row(summary, version)])
     return replace(summary, version=version)
+
+
+def _check_sources(
+    connection: Transaction, session_id: str | None, table: str, values: Mapping[str, Sequence[Any]]
+) -> None:
+    """Raise a SessionNotFoundError if a row that a summary was written from is no longer there."""
+    number = "COUNT(DISTINCT run_index)" if "run_index" in values else "COUNT(*)"
+    where = "".join(f" AND {column} IN ({marks(each)})" for column, each in values.items())
+    parameters = [value for each in values.values() for value in each]
+    ((found,),) = connection.execute(
+        f"SELECT {number} FROM {table} WHERE session_id = ?{where}", [session_id, *parameters]
+    )
+    if found < len(next(iter(values.values()))):
+        raise SessionNotFoundError(
+            f"cannot store a summary of session {session_id!r}: a turn or a summary that it is based on was deleted"
+        )
 
 
 def add_event(

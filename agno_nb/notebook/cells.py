@@ -43,8 +43,8 @@ class TurnSlot:
     session_id: str
     run_index: int | None = None
     """The turn to run again, or None for a new turn at the end."""
-    num_later_turns: int = 0
-    """Number of later turns, which become stale."""
+    later_turns: tuple[int, ...] = ()
+    """`run_index` of the later turns, which become stale."""
     branch_of: str | None = None
     """The session that was forked for this run."""
 
@@ -95,7 +95,7 @@ class CellRuns:
 
     def _rerun_slot(self, db: Db, session_id: str, turn: CellTurn, rerun: str, user_id: str | None) -> TurnSlot:
         if rerun == "replace":
-            return TurnSlot(session_id=session_id, run_index=turn.run_index, num_later_turns=turn.num_later_turns)
+            return TurnSlot(session_id=session_id, run_index=turn.run_index, later_turns=turn.later_turns)
         db.check_owner(user_id, session_id=session_id)
         fork = db.fork_session(session_id, to_run_index=turn.run_index - 1)
         if fork is None:
@@ -111,10 +111,8 @@ class CellRuns:
         self._freshen(run.session_id, run.run_index)
         if slot.branch_of is not None:
             show_note(f"now in a branch without the later turns; `%agent resume {slot.branch_of}` switches back")
-        if run.attempt and slot.num_later_turns:
-            first = run.run_index + 1
-            stale = set(range(first, first + slot.num_later_turns))
-            note = _StaleNote(run.session_id, run.run_index, stale)
+        if run.attempt and slot.later_turns:
+            note = _StaleNote(run.session_id, run.run_index, {*slot.later_turns})
             self._notes.append(note)
             note.display.display(_stale_bundle(note), raw=True)
 

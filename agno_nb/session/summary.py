@@ -178,6 +178,8 @@ class SessionSummaryManager:
                 metrics=response.metrics,
                 updated_at=max(as_of, *(run.ended_at or run.created_at for run in runs)),
             ),
+            run_ids=[run.run_id for run in runs],
+            previous=last,
         )
 
     async def _writer(self, model: Model | None) -> Model:

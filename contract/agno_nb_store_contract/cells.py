@@ -60,11 +60,11 @@ class CellsContract:
         say(db, "elsewhere", session_id="s2", session=Session(session_id="s2"), origin=in_cell("a"))
         turns = db.get_cell_turns("s1", "a")
         assert turns == [
-            CellTurn(run_index=0, notebook="/talk.ipynb", kernel_id="k1", num_later_turns=2),
-            CellTurn(run_index=2, notebook="/talk.ipynb", kernel_id="k1", num_later_turns=0),
+            CellTurn(run_index=0, notebook="/talk.ipynb", kernel_id="k1", later_turns=(1, 2)),
+            CellTurn(run_index=2, notebook="/talk.ipynb", kernel_id="k1", later_turns=()),
         ]
         assert db.get_cell_turns("s1", "b") == [
-            CellTurn(run_index=1, notebook="/talk.ipynb", kernel_id="k1", num_later_turns=1)
+            CellTurn(run_index=1, notebook="/talk.ipynb", kernel_id="k1", later_turns=(2,))
         ]
         assert db.get_cell_turns("s1", "c") == []
         assert db.get_cell_turns("nowhere", "a") == []

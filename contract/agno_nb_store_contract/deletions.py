@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agno_nb.db.base import ContextQuery, Db
-from agno_nb.errors import InvalidInputError, SessionBusyError
+from agno_nb.errors import InvalidInputError, SessionBusyError, SessionNotFoundError
 from agno_nb.types import Media, Message, Metrics, RunEvent, RunStatus, Session, SessionSummary, SessionType
 from agno_nb_store_contract.conversation import START, answering, begin, calling, end, say
 
@@ -62,6 +62,29 @@ class DeletionsContract:
         assert db.delete_run("inner") is True
         assert inputs(db, session_id="s1") == ["turn"]
         assert db.verify() == []
+
+    def test_a_nested_run_of_a_paused_turn_is_not_deleted(self, db: Db) -> None:
+        turn, _ = begin(db, "turn", run_id="turn")
+        inner, _ = begin(db, "inner", run_id="inner", nested=True, parent_run_id="turn", root_run_id="turn")
+        for run in (inner, turn):
+            end(db, run, Message(role="assistant", content="May I?"), status=RunStatus.PAUSED)
+        with pytest.raises(SessionBusyError, match="run 'inner' is part of run 'turn', which is paused"):
+            db.delete_run("inner")
+        assert db.delete_run("turn") is True
+        assert inputs(db, session_id="s1") == []
+
+    def test_a_summary_of_a_turn_that_was_deleted_in_the_meantime_is_not_stored(self, db: Db) -> None:
+        talk(db, "a", "b", "c")
+        summarise(db, 1)
+        previous = db.get_summary("s1")
+        db.delete_run("a")
+        summary = SessionSummary(session_id="s1", summary="all", to_run_index=2)
+        with pytest.raises(SessionNotFoundError, match="a turn or a summary that it is based on was deleted"):
+            db.add_summary(summary, run_ids=["a", "b", "c"])
+        with pytest.raises(SessionNotFoundError, match="a turn or a summary that it is based on was deleted"):
+            db.add_summary(summary, run_ids=["c"], previous=previous)
+        assert db.summaries_df().empty
+        assert db.add_summary(summary, run_ids=["b", "c"]).version == 0
 
     def test_other_turns_keep_their_numbers(self, db: Db) -> None:
         talk(db, "a", "b", "c", "d")

@@ -219,5 +219,5 @@ class MemoriesContract:
     def test_a_summary_of_a_deleted_turn_is_not_stored(self, db: Db) -> None:
         turns = [say(db, text) for text in "ab"]
         db.delete_run(turns[1].run_id)
-        with pytest.raises(SessionNotFoundError, match="its turn was deleted"):
+        with pytest.raises(SessionNotFoundError, match="a turn or a summary that it is based on was deleted"):
             summarise(db, 1)
