@@ -5,12 +5,6 @@ from agno_nb.types import Metrics, ModelMetrics, ModelType
 BaseMetrics = MessageMetrics = ToolCallMetrics = RunMetrics = SessionMetrics = Metrics
 
 __all__ = [
-    "BaseMetrics",
-    "MessageMetrics",
-    "Metrics",
-    "ModelMetrics",
-    "ModelType",
-    "RunMetrics",
-    "SessionMetrics",
+    "BaseMetrics", "MessageMetrics", "Metrics", "ModelMetrics", "ModelType", "RunMetrics", "SessionMetrics",
     "ToolCallMetrics",
-]
+]  # fmt: skip

@@ -92,7 +92,7 @@ def test_a_path_of_agno_has_our_object(path: str, ours: str) -> None:
 
 
 def test_a_module_that_only_repeats_names_is_short() -> None:
-    """A module with a docstring, imports, aliases and `__all__`, and nothing else, has at most ten lines."""
+    """A module with a docstring, imports, aliases and `__all__`, and nothing else, has at most twelve lines."""
     root = Path(agno_nb.__file__).parent
     long = []
     for path in root.rglob("*.py"):
@@ -104,7 +104,7 @@ def test_a_module_that_only_repeats_names_is_short() -> None:
             is_alias = any(
                 isinstance(node, ast.ImportFrom) and (node.module or "").startswith("agno_nb") for node in body
             )
-            if is_alias and "__all__" in text and len(text.splitlines()) > 10:
+            if is_alias and "__all__" in text and len(text.splitlines()) > 12:
                 long.append(path.relative_to(root).as_posix())
     assert long == []
 
