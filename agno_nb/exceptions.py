@@ -115,6 +115,28 @@ class AgentRunException(Exception):
         self.user_message, self.agent_message, self.messages = user_message, agent_message, messages
 
 
+def as_agent_run_exception(error: Exception) -> AgentRunException | None:
+    """Return our exception for one of agno's with which a tool decides how the run continues; None for any other."""
+    if isinstance(error, AgentRunException):
+        return error
+    if not any(cls.__name__ == "AgentRunException" for cls in type(error).__mro__):
+        return None
+    cls = StopAgentRun if getattr(error, "stop_execution", False) else RetryAgentRun
+    return cls(
+        str(error),
+        user_message=_our_message(getattr(error, "user_message", None)),
+        agent_message=_our_message(getattr(error, "agent_message", None)),
+        messages=[_our_message(each) for each in getattr(error, "messages", None) or ()],
+    )
+
+
+def _our_message(message: Any) -> Any:
+    """Return a message of agno as ours; other values unchanged."""
+    if message is None or isinstance(message, str | Mapping | Message):
+        return message
+    return Message(role=message.role, content=message.content)
+
+
 class RetryAgentRun(AgentRunException):
     """A tool asks the model to try again, with instructions."""
 

@@ -177,6 +177,8 @@ class ToolExecutor:
                 return
         call.duration_s = time.perf_counter() - started
         result_message.media = images
+        if call.artifact is not None:
+            result_message.provider_data = {"artifact": call.artifact}
         context.recorder.mark_unsaved(_fill_result(result_message, call))
         context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
         await context.recorder.save()

@@ -264,7 +264,7 @@ def messages_from_rows(
 def _tool_call_from_row(row: Row, answer: Message | None) -> ToolCall:
     call = ToolCall(**TOOL_CALLS.attributes(row))
     if answer is not None:
-        call.result = answer.content
+        call.result, call.artifact = answer.content, (answer.provider_data or {}).get("artifact")
         call.tool_call_error = answer.tool_call_error
         call.duration_s = answer.metrics.duration_s if answer.metrics else None
         call.is_finished = True

@@ -6,8 +6,8 @@ import asyncio
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property, reduce, wraps
 from typing import Any, Self, SupportsIndex, TypeVar
 
@@ -15,9 +15,19 @@ import docstring_parser
 
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, describe, failed_save
-from agno_nb.exceptions import AgentRunException
-from agno_nb.tools.images import ToolResult, to_text_and_images
-from agno_nb.tools.invoke import Hook, call_sync_or_async, is_async, matching_kwargs, unwrap_partial, wrap_hook
+from agno_nb.exceptions import as_agent_run_exception
+from agno_nb.tools.images import ToolResult, as_known, json_artifact, to_text_and_images
+from agno_nb.tools.invoke import (
+    PLAIN_FUNCTIONS,
+    ForeignFunction,
+    Hook,
+    as_foreign_function,
+    call_sync_or_async,
+    is_async,
+    matching_kwargs,
+    unwrap_partial,
+    wrap_hook,
+)
 from agno_nb.tools.parameters import InvalidArguments, Parameters, SchemaParameters
 from agno_nb.tools.result_cache import MISSING, ResultCache, result_key
 from agno_nb.types import (
@@ -141,14 +151,23 @@ class Tool:
     _descriptions: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not callable(self.function):
-            shown = " ".join(repr(self.function).split())[:80]
-            raise InvalidInputError(f"a tool must be a function, not {shown} of type {type(self.function).__name__}")
-        if inspect.isclass(self.function):
-            raise InvalidInputError(f"a tool must be a function, and {self.function!r} is a class; pass an instance")
+        if not isinstance(self.function, PLAIN_FUNCTIONS):
+            self._adapt_function()
         if self.timeout_s is not None and (not isinstance(self.timeout_s, int | float) or not self.timeout_s > 0):
             raise InvalidInputError(f"timeout_s is {self.timeout_s!r}; pass a number of seconds greater than 0")
         target = unwrap_partial(self.function)
+        if isinstance(target, ForeignFunction):
+            self.description = self.description or target.description
+        else:
+            self._read_docstring(target)
+        self.name = _valid_name(self.name or getattr(target, "__name__", type(target).__name__))
+        if getattr(target, "_agno_approval_type", None) == "required" and self.approval_kind is None:
+            self.requires_confirmation = True  # It has agno's decorator @approval.
+        self._check_approval_kind()
+        self._cache = ResultCache(self.cache_ttl, self.cache_dir) if self.cache_results else None
+        _ = self.spec  # A tool without a schema should fail here, not in a run.
+
+    def _read_docstring(self, target: Callable[..., Any]) -> None:
         documents = [inspect.getdoc(target)]
         if not hasattr(target, "__name__"):  # A callable object, whose __call__ has the more specific docstring.
             documents.insert(0, getattr(type(target).__call__, "__doc__", None))
@@ -157,10 +176,6 @@ class Tool:
         self.description = self.description or "\n\n".join(text for text in texts if text)
         for documented in reversed(parsed):
             self._descriptions |= {p.arg_name: p.description for p in documented.params if p.description}
-        self.name = _valid_name(self.name or getattr(target, "__name__", type(target).__name__))
-        self._check_approval_kind()
-        self._cache = ResultCache(self.cache_ttl, self.cache_dir) if self.cache_results else None
-        _ = self.spec  # A tool without a schema should fail here, not in a run.
 
     entrypoint = Alias[Callable[..., Any]]("function")
 
@@ -184,6 +199,16 @@ class Tool:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._cache = ResultCache(self.cache_ttl, self.cache_dir) if self.cache_results else None
+
+    def _adapt_function(self) -> None:
+        """Replace the tool of another package by a function that calls it, and take over its settings."""
+        foreign = as_foreign_function(self.function)
+        if foreign is not None:
+            self.function = foreign
+            defaults = {each.name: each.default for each in fields(Tool)}
+            for name, value in foreign.settings.items():
+                if getattr(self, name) == defaults[name]:
+                    setattr(self, name, value)
 
     @property
     def approval_kind(self) -> ApprovalKind | None:
@@ -227,9 +252,7 @@ class Tool:
     @cached_property
     def parameters(self) -> Parameters:
         """The parameters filled in by the model or a person."""
-        if self.json_schema is not None:
-            return SchemaParameters(self.function, self.json_schema)
-        return Parameters(self.function, name=self.name, descriptions=self._descriptions)
+        return self._parameters_without()
 
     @cached_property
     def _user_parameters(self) -> frozenset[str]:
@@ -238,11 +261,14 @@ class Tool:
     @cached_property
     def _model_parameters(self) -> Parameters:
         """The parameters filled in by the model."""
-        if not self._user_parameters:
-            return self.parameters
+        return self._parameters_without(self._user_parameters) if self._user_parameters else self.parameters
+
+    def _parameters_without(self, names: Collection[str] = ()) -> Parameters:
         if self.json_schema is not None:
-            return SchemaParameters(self.function, self.json_schema, without=self._user_parameters)
-        return Parameters(self.function, name=self.name, descriptions=self._descriptions, without=self._user_parameters)
+            return SchemaParameters(self.function, self.json_schema, without=names)
+        if isinstance(self.function, ForeignFunction):
+            return self.function.parameters(names)
+        return Parameters(self.function, name=self.name, descriptions=self._descriptions, without=names)
 
     def input_fields(self, call: ToolCall) -> list[UserInputField]:
         """Return the fields that a person has to fill in before `call`."""
@@ -296,7 +322,8 @@ class Tool:
         deadline = asyncio.timeout(self.timeout_s)
         try:
             async with deadline:
-                call.value = await self._call(function_call, arguments, injected, hooks)
+                call.value = as_known(await self._call(function_call, arguments, injected, hooks))
+                call.artifact = json_artifact(call.value)
                 call.result, images = await to_text_and_images(call.value, sees_images=sees_images)
                 if self.post_hook is not None:
                     await call_sync_or_async(
@@ -307,10 +334,10 @@ class Tool:
             if task is not None and task.cancelling():
                 raise
             call.result, call.tool_call_error = "A run started by this tool was cancelled.", True
-        except AgentRunException as request:
-            call.result, call.tool_call_error = str(request), True
-            raise
         except Exception as error:
+            if (request := as_agent_run_exception(error)) is not None:
+                call.result, call.tool_call_error = str(request), True
+                raise request from error.__cause__
             if (unsaved := failed_save(error)) is not None:
                 raise unsaved from None
             call.result, call.tool_call_error = describe(error), True
@@ -327,7 +354,7 @@ class Tool:
             await call_sync_or_async(self.pre_hook, **matching_kwargs(self.pre_hook, {**injected, "fc": call}))
 
         async def innermost(**arguments_of_call: Any) -> Any:
-            kwargs = self.parameters.kwargs_for_call(arguments_of_call, injected)
+            kwargs = self.parameters.kwargs_for_call(arguments_of_call, {**injected, "fc": call})
             key = None
             if self._cache is not None:
                 user_id = getattr(injected.get("run_context"), "user_id", None)

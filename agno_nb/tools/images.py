@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +41,9 @@ class ToolResult:
     """The result without its images: text, or any other value that a tool may return."""
     images: Sequence[Any] = ()
     """Images: matplotlib figures, Pillow images, `Image` objects, or bytes of image files."""
+    artifact: Any = None
+    """A value for your program, which the model is not sent. If JSON can hold it, it is stored as the `artifact` of the
+    tool call."""
 
 
 def as_png(value: Any) -> bytes | None:
@@ -61,6 +66,25 @@ def is_image(value: Any) -> bool:
         return value.kind == "image" and is_known
     kinds = (("matplotlib.figure", "Figure"), ("matplotlib.axes", "Axes"), ("PIL.Image", "Image"))
     return any(is_a(*kind, value) for kind in kinds)
+
+
+def as_known(value: Any) -> Any:
+    """Return agno's ToolResult or media object as ours; other values unchanged."""
+    parts = value if isinstance(value, list | tuple) and len(value) <= MAX_IMAGES else (value,)
+    if "agno" not in {type(each).__module__.partition(".")[0] for each in parts}:
+        return value
+    from agno_nb.integrations.agno_values import as_our_value
+
+    return as_our_value(value)
+
+
+def json_artifact(value: Any) -> Any:
+    """Return the artifact of a result if JSON can hold it."""
+    artifact = value.artifact if isinstance(value, ToolResult) else None
+    with suppress(TypeError, ValueError, RecursionError):
+        if artifact is not None and json.loads(json.dumps(artifact, allow_nan=False)) == artifact:
+            return artifact
+    return None
 
 
 async def to_text_and_images(value: Any, *, sees_images: bool) -> tuple[str, list[Media]]:

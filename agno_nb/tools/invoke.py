@@ -6,14 +6,75 @@ import asyncio
 import concurrent.futures
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import types
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agno_nb.errors import describe
 from agno_nb.event_loop import in_thread
 
+if TYPE_CHECKING:
+    from agno_nb.tools.parameters import Parameters
+
 Hook = Callable[..., Any]
+
+PLAIN_FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
+"""Types of functions that are tools as they are. Any other object may be a tool of another package."""
+
+
+class ForeignFunction:
+    """A tool of another package as a function for :class:`~agno_nb.tools.Tool`, which is called with keywords.
+
+    Two of them are equal if they are of the same object with the same settings.
+    """
+
+    def __init__(self, source: Any, settings: Mapping[str, Any]) -> None:
+        self.source = source
+        self.settings = settings
+        """Settings of the tool, by the names of those of :class:`~agno_nb.tools.Tool`."""
+        self.__name__ = str(settings.get("name") or type(source).__name__)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether calling it returns a coroutine without blocking."""
+        return False
+
+    @property
+    def description(self) -> str:
+        """The description for the model."""
+        return str(self.settings.get("description") or "")
+
+    def parameters(self, without: Collection[str] = ()) -> Parameters:
+        """Return the parameters that a model fills in, except those in `without`."""
+        raise NotImplementedError
+
+    def __call__(self, **arguments: Any) -> Any:
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ForeignFunction):
+            return NotImplemented
+        return self.source is other.source and self.settings == other.settings
+
+    __hash__ = None  # type: ignore[assignment]  # Settings may change.
+
+
+def as_foreign_function(value: Any) -> ForeignFunction | None:
+    """Return a function that calls another package's tool; None if `value` is a function or another callable.
+
+    Raises
+    ------
+    InvalidInputError
+        `value` cannot be a tool.
+    """
+    if isinstance(value, PLAIN_FUNCTIONS):
+        return None
+    if isinstance(value, ForeignFunction):
+        return value
+    from agno_nb.integrations import foreign_function
+
+    return foreign_function(value)
 
 
 def unwrap_partial(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -23,6 +84,8 @@ def unwrap_partial(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
+    if isinstance(function, ForeignFunction):
+        return function.is_async
     candidates = (unwrap_partial(function), getattr(unwrap_partial(function), "__call__", None))  # noqa: B004 - an async __call__
     return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in candidates)
 

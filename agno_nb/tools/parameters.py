@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 MEDIA_PARAMETERS = ("images", "audio", "audios", "videos", "files")
 """Injected parameters with the media of the user's message. They are injected if their type hint names media."""
-INJECTED_PARAMETERS = ("agent", "team", "run_context", "session_state", "dependencies", *MEDIA_PARAMETERS)
+INJECTED_PARAMETERS = ("agent", "team", "run_context", "session_state", "dependencies", "fc", *MEDIA_PARAMETERS)
 """Parameters that are injected at run time and hidden from the model. If such a parameter has a type like str or int,
-which cannot be injected, it is a parameter of the model."""
+which cannot be injected, it is a parameter of the model. `fc` is the :class:`~agno_nb.tools.FunctionCall`."""
 
 _MAX_PROBLEMS = 10
 _MAX_PROBLEM_LENGTH = 300
@@ -100,16 +100,21 @@ class Parameters:
 
     def parse(self, text: str) -> dict[str, Any]:
         """Parse the arguments that a model wrote into the types of the parameters, or raise InvalidArguments."""
+        arguments, _ = self._parse(text)
+        return arguments
+
+    def _parse(self, text: str) -> tuple[dict[str, Any], str]:
+        """Return the arguments as the types of the parameters, and their repaired JSON text."""
         from pydantic import ValidationError
 
         try:
-            return self._adapter.validate_json(text or "{}")
+            return self._adapter.validate_json(text or "{}"), text or "{}"
         except ValidationError as error:
             repaired = self._repair(text, error)
             if repaired is None:
                 raise InvalidArguments(self._explain(error)) from None
         try:
-            return self._adapter.validate_json(repaired)
+            return self._adapter.validate_json(repaired), repaired
         except ValidationError as error:
             raise InvalidArguments(self._explain(error)) from None
 
@@ -240,13 +245,22 @@ class Parameters:
 class SchemaParameters(Parameters):
     """Parameters described by a JSON schema instead of type hints. Arguments are passed as they are in JSON."""
 
-    def __init__(self, function: Callable[..., Any], schema: JsonDict, *, without: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        schema: JsonDict,
+        *,
+        without: Collection[str] = (),
+        injected: Sequence[str] | None = None,
+    ) -> None:
         properties = {name: each for name, each in schema.get("properties", {}).items() if name not in without}
         required = [name for name in schema.get("required", ()) if name not in without]
         self._schema: JsonDict = {"type": "object", **schema, "properties": properties, "required": required}
         self._positional: list[str] = []
-        parameters = inspect.signature(function).parameters
-        self._injected = [name for name in INJECTED_PARAMETERS if name in parameters and name not in properties]
+        if injected is None:
+            parameters = inspect.signature(function).parameters
+            injected = [name for name in INJECTED_PARAMETERS if name in parameters and name not in properties]
+        self._injected = [*injected]
         self._with_default: set[str] = set()
         self.names = list(properties)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import types
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, describe
 from agno_nb.redact import displayable, warn
 from agno_nb.tools.function import Tool
+from agno_nb.tools.invoke import PLAIN_FUNCTIONS, ForeignFunction, as_foreign_function
 
 
 @suggest_on_unknown_kwarg({})
@@ -190,35 +192,63 @@ def tool_instructions(tools: Iterable[Any]) -> list[str]:
     """Return the instructions of tools and toolkits that are to be added to the system prompt."""
     texts = []
     for item in tools:
-        if isinstance(item, list | tuple):
-            texts += tool_instructions(item)
-            continue
-        text = getattr(item, "instructions", None)
-        if isinstance(text, str) and text.strip() and getattr(item, "add_instructions", False):
+        text, is_added = _attribute(item, "instructions"), _attribute(item, "add_instructions")
+        if isinstance(text, str) and text.strip() and is_added:
             texts.append(text)
-        if isinstance(members := getattr(item, "tools", None), Sequence):
-            texts += tool_instructions(members)
+        texts += tool_instructions(_members(item) or ())
     return texts
 
 
 def _flatten(tools: Iterable[Any], tool_cache: list[Tool]) -> Iterator[Tool]:
     for item in tools:
-        members = item if isinstance(item, list | tuple) else getattr(item, "tools", getattr(item, "functions", None))
+        members = _members(item)
         if isinstance(item, Tool):
             yield item
-        elif isinstance(members, Iterable):
-            members = members.values() if isinstance(members, Mapping) else members
+        elif members is not None:
             settings = _settings_of(item)
             yield from Toolkit(tools=[*members], **settings).tools if settings else _flatten(members, tool_cache)
         else:
             yield _to_tool(item, tool_cache)
 
 
-def _settings_of(item: object) -> dict[str, Any]:
-    """Return the lists of another package's toolkit, such as agno's, so that its approvals are not lost.
+def _members(item: object) -> Iterable[Any] | None:
+    """Return the members of a toolkit or list; None if `item` is a tool."""
+    if isinstance(item, list | tuple):
+        return item
+    if isinstance(item, Toolkit):
+        return item.tools
+    if isinstance(item, (Tool, ForeignFunction, *PLAIN_FUNCTIONS)):
+        return None
+    from agno_nb.integrations import foreign_members
 
-    Of a :class:`Toolkit`, these are approvals that its class has, or that were set later.
+    if (foreign := foreign_members(item)) is not None:
+        return foreign
+    for name in ("tools", "functions"):
+        # Some objects answer any attribute, for example mocks.
+        if inspect.getattr_static(item, name, None) is not None:
+            members = _attribute(item, name)
+            if isinstance(members, Iterable) and not isinstance(members, str):
+                return members.values() if isinstance(members, Mapping) else members
+    return None
+
+
+def _attribute(item: object, name: str) -> Any:
+    try:
+        return item.settings.get(name) if isinstance(item, ForeignFunction) else getattr(item, name, None)
+    except Exception as error:
+        raise InvalidInputError(
+            f"cannot read `{name}` of a tool of type {type(item).__name__}: {describe(error)}; correct its property"
+        ) from error
+
+
+def _settings_of(item: object) -> dict[str, Any]:
+    """Return the lists of a toolkit of another class, so that its approvals are not lost.
+
+    The members of a toolkit of agno or LangChain have its settings already. Of a :class:`Toolkit`, these are approvals
+    that its class has, or that were set later.
     """
+    from agno_nb.integrations import is_foreign_tool
+
     approvals = [f"{_ARGUMENTS.get(each, each)}_tools" for each in _LISTS[:2]]
     others = ["include_tools", "exclude_tools", *(f"{each}_tools" for each in _LISTS[2:])]
     found: dict[str, Any] = {}
@@ -226,10 +256,11 @@ def _settings_of(item: object) -> dict[str, Any]:
         value = getattr(item, name, None)
         if isinstance(value, Collection) and value:
             found[name] = [value] if isinstance(value, str) else [*value]
-    return found
+    return {} if found and is_foreign_tool(item) else found
 
 
-def _to_tool(function: Callable[..., Any], tool_cache: list[Tool]) -> Tool:
+def _to_tool(item: Any, tool_cache: list[Tool]) -> Tool:
+    function = as_foreign_function(item) or item
     for tool in tool_cache:
         # Each access to a method creates a new object, which is equal to the earlier ones.
         if tool.function == function:

@@ -32,7 +32,9 @@ class AskUserQuestion(TypedDict):
     multi_select: NotRequired[bool]
 
 
-class _AskUser(QuestionTool):
+class AskUser(QuestionTool):
+    """The tool `ask_user`."""
+
     def questions(self, call: ToolCall) -> list[UserInputField]:
         questions: list[AskUserQuestion] = self.parse_arguments(call)["questions"]
         return [
@@ -65,7 +67,7 @@ class UserFeedbackTools(Toolkit):
     def __init__(self, instructions: str | None = None, add_instructions: bool = True, **settings: Any) -> None:
         super().__init__(
             **{"name": "user_feedback_tools", **settings},
-            tools=[_AskUser(self.ask_user, requires_user_input=True)],
+            tools=[AskUser(self.ask_user, requires_user_input=True)],
             instructions=instructions or _INSTRUCTIONS,
             add_instructions=add_instructions,
         )

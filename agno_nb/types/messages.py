@@ -68,6 +68,8 @@ class ToolCall(DictMethods):
     value: Any = field(default=None, compare=False, metadata=NOT_IN_DICTS)
     """The object returned by the tool. It is available in this process only and never stored. For a cached answer it is
     read from `result`; if that has only a part of the object, for example of a DataFrame, it raises an error."""
+    artifact: Any = field(default=None, compare=False)
+    """A JSON value that the tool returned for your program next to the result for the model."""
     tool_call_error: bool = False
     """Whether the tool failed, was rejected or received invalid arguments."""
     extra: JsonDict | None = None
@@ -255,7 +257,8 @@ class Message(DictMethods, WithMedia):
     metrics: Metrics | None = None
     """For assistant messages: of the model call. For tool messages: `duration_s` of the tool."""
     provider_data: JsonDict | None = None
-    """Raw provider items to send back unchanged in later requests, for example reasoning items."""
+    """Raw provider items to send back unchanged in later requests, for example reasoning items. For tool messages: the
+    `artifact` of the call."""
     created_at: float = field(default_factory=now)
     """Unix seconds."""
 
