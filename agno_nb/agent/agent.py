@@ -39,7 +39,7 @@ from agno_nb.tools.history import (
     update_session_state,
 )
 from agno_nb.tools.parameters import InvalidArguments
-from agno_nb.tools.toolkit import tool_instructions
+from agno_nb.tools.toolkit import tool_instructions, toolkits_to_connect
 from agno_nb.types import (
     Budget,
     JsonDict,
@@ -166,9 +166,10 @@ class Agent(RunMessages, Configuration):
         for each in self.listed_tools:
             # Other objects are checked when they are described, which takes longer.
             if each is None or isinstance(each, str | bytes | int | float | Mapping):
-                raise InvalidInputError(
-                    f"tools has {each!r} of type {type(each).__name__}; pass functions and toolkits, as tools=[...]"
-                )
+                remedy = "pass functions and toolkits, as tools=[...]"
+                if isinstance(each, Mapping):
+                    remedy += "; tool(json_schema=...) gives a function the parameters that a dict describes"
+                raise InvalidInputError(f"tools has {each!r} of type {type(each).__name__}; {remedy}")
 
     def is_continuable(self, run: RunOutput) -> bool:
         """Whether `run` is paused, or was interrupted while it executed an approved call."""
@@ -212,6 +213,15 @@ class Agent(RunMessages, Configuration):
         tools: Any = self.tools or ()
         if callable(tools):
             tools = await call_setting("tools", tools, self, context) or ()
+        if tools and (toolkits := toolkits_to_connect(tools)):
+            from agno_nb.tools.connections import connected
+
+            async with connected(toolkits):
+                await self._run_with_tools(context, caller, tools)
+        else:
+            await self._run_with_tools(context, caller, tools)
+
+    async def _run_with_tools(self, context: RunContext, caller: ModelCaller, tools: Sequence[Any]) -> None:
         if tools:
             context.tool_instructions = tool_instructions(tools)
         executor = self._tool_executor(context, caller, tools)

@@ -43,7 +43,7 @@ class VariableTool:
     @property
     def latest(self) -> Any:
         value = self._namespace.get(self._variable)
-        if callable(value) or isinstance(value, Tool) or hasattr(value, "tools") or hasattr(value, "functions"):
+        if _can_be_tool(value) or hasattr(value, "tools") or hasattr(value, "functions"):
             self._latest = value
         return self._latest
 
@@ -62,6 +62,12 @@ class VariableTool:
     def __reduce__(self) -> tuple[Any, ...]:
         # Not with all variables of the notebook.
         return VariableTool, (self._variable, self.latest, {})
+
+
+def _can_be_tool(value: Any) -> bool:
+    from agno_nb.integrations import is_foreign_tool
+
+    return callable(value) or isinstance(value, Tool) or is_foreign_tool(value)
 
 
 class Notebook:
@@ -252,8 +258,8 @@ class Notebook:
         return next((one for one in self.runnables() if (one.kind, one.component_id) == (kind, component_id)), None)
 
     def functions(self) -> list[str]:
-        """Return the names of callables that can be tools, without classes and IPython's own names."""
-        functions = [key for key, value in self.namespace.items() if callable(value) and not isclass(value)]
+        """Return the names of callables and tools, without classes and IPython's own names."""
+        functions = [key for key, value in self.namespace.items() if _can_be_tool(value) and not isclass(value)]
         return [key for key in functions if key[0] != "_" and key not in ("exit", "quit", "get_ipython", "open")]
 
     @property

@@ -21,6 +21,7 @@ from agno_nb.tools.invoke import (
     PLAIN_FUNCTIONS,
     ForeignFunction,
     Hook,
+    ToolFailure,
     as_foreign_function,
     call_sync_or_async,
     is_async,
@@ -340,7 +341,8 @@ class Tool:
                 raise request from error.__cause__
             if (unsaved := failed_save(error)) is not None:
                 raise unsaved from None
-            call.result, call.tool_call_error = describe(error), True
+            call.result = str(error) if isinstance(error, ToolFailure) else describe(error)
+            call.tool_call_error = True
             if deadline.expired():
                 call.result = f"{self.name} did not finish within {self.timeout_s:g} seconds, so there is no result."
                 if not is_async(self.function):

@@ -23,6 +23,10 @@ PLAIN_FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 """Types of functions that are tools as they are. Any other object may be a tool of another package."""
 
 
+class ToolFailure(Exception):
+    """A tool reports that it failed. The message is the result for the model, as it is."""
+
+
 class ForeignFunction:
     """A tool of another package as a function for :class:`~agno_nb.tools.Tool`, which is called with keywords.
 

@@ -95,7 +95,7 @@ class Parameters:
     def schema(self) -> JsonDict:
         """Return the JSON schema of an object with these parameters and no others."""
         schema = self._adapter.json_schema()
-        _without_titles(schema)
+        without_titles(schema)
         return schema
 
     def parse(self, text: str) -> dict[str, Any]:
@@ -298,7 +298,7 @@ def _default(annotation: Any, value: Any) -> JsonDict | None:
     return {"default": default}
 
 
-def _without_titles(schema: Any) -> None:
+def without_titles(schema: Any) -> None:
     """Remove the titles that pydantic generates from names: they cost tokens and add nothing."""
     if isinstance(schema, dict):
         if isinstance(schema.get("title"), str):
@@ -306,7 +306,7 @@ def _without_titles(schema: Any) -> None:
         for key, value in schema.items():
             parts = value.values() if key in ("properties", "$defs") and isinstance(value, dict) else [value]
             for part in parts:
-                _without_titles(part)
+                without_titles(part)
     elif isinstance(schema, Sequence) and not isinstance(schema, str):
         for part in schema:
-            _without_titles(part)
+            without_titles(part)

@@ -64,6 +64,8 @@ class Toolkit:
     Shop(tools=['price_of'])
     """
 
+    _requires_connect = False
+
     def __init__(
         self,
         name: str | None = None,
@@ -145,6 +147,20 @@ class Toolkit:
             return replace(made, function=types.MethodType(made.function, self))
         return made
 
+    @property
+    def requires_connect(self) -> bool:
+        """Whether runs call :meth:`connect` before they use the tools, and :meth:`close` when the last one ends.
+
+        Subclasses set `_requires_connect` to True.
+        """
+        return self._requires_connect
+
+    def connect(self) -> None:
+        """Open what the tools need, for example a connection to a database."""
+
+    def close(self) -> None:
+        """Close it."""
+
     def _check_names(self) -> None:
         lists = {f"{_ARGUMENTS.get(setting, setting)}_tools": names for setting, names in self._settings.items()}
         for setting, names in {"include_tools": self._included or (), **lists}.items():
@@ -195,13 +211,13 @@ def tool_instructions(tools: Iterable[Any]) -> list[str]:
         text, is_added = _attribute(item, "instructions"), _attribute(item, "add_instructions")
         if isinstance(text, str) and text.strip() and is_added:
             texts.append(text)
-        texts += tool_instructions(_members(item) or ())
+        texts += tool_instructions(members_of(item) or ())
     return texts
 
 
 def _flatten(tools: Iterable[Any], tool_cache: list[Tool]) -> Iterator[Tool]:
     for item in tools:
-        members = _members(item)
+        members = members_of(item)
         if isinstance(item, Tool):
             yield item
         elif members is not None:
@@ -211,7 +227,7 @@ def _flatten(tools: Iterable[Any], tool_cache: list[Tool]) -> Iterator[Tool]:
             yield _to_tool(item, tool_cache)
 
 
-def _members(item: object) -> Iterable[Any] | None:
+def members_of(item: object) -> Iterable[Any] | None:
     """Return the members of a toolkit or list; None if `item` is a tool."""
     if isinstance(item, list | tuple):
         return item
@@ -230,6 +246,19 @@ def _members(item: object) -> Iterable[Any] | None:
             if isinstance(members, Iterable) and not isinstance(members, str):
                 return members.values() if isinstance(members, Mapping) else members
     return None
+
+
+def toolkits_to_connect(tools: Iterable[Any]) -> list[Any]:
+    """Return the toolkits among `tools` whose `requires_connect` is true."""
+    found: list[Any] = []
+    for item in tools:
+        if isinstance(item, (Tool, *PLAIN_FUNCTIONS)):
+            continue
+        if inspect.getattr_static(item, "requires_connect", None) is None:
+            found += toolkits_to_connect(members_of(item) or ())
+        elif _attribute(item, "requires_connect") is True:
+            found.append(item)
+    return found
 
 
 def _attribute(item: object, name: str) -> Any:
