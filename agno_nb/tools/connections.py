@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,9 +24,8 @@ _connections: dict[int, _Connection] = {}
 """Connections in use, by the `id` of the toolkit. The event loop of all runs is the only one that changes them."""
 
 
-@asynccontextmanager
-async def connected(toolkits: Sequence[Any]) -> AsyncIterator[None]:
-    """Call `connect()` of toolkits, and `close()` when the last run that uses them ends.
+async def connect(toolkits: Sequence[Any]) -> AsyncExitStack:
+    """Call `connect()` of toolkits. Closing the result calls `close()` of those that no other run uses.
 
     Raises
     ------
@@ -37,7 +36,7 @@ async def connected(toolkits: Sequence[Any]) -> AsyncIterator[None]:
         for toolkit in toolkits:
             await _connect(toolkit)
             stack.push_async_callback(_disconnect, toolkit)
-        yield
+        return stack.pop_all()
 
 
 async def _connect(toolkit: Any) -> None:
