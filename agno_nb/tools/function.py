@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property, reduce, wraps
 from typing import Any, Self, SupportsIndex, TypeVar
 
-import docstring_parser
-
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, describe, failed_save
 from agno_nb.exceptions import as_agent_run_exception
@@ -172,6 +170,8 @@ class Tool:
         documents = [inspect.getdoc(target)]
         if not hasattr(target, "__name__"):  # A callable object, whose __call__ has the more specific docstring.
             documents.insert(0, getattr(type(target).__call__, "__doc__", None))
+        import docstring_parser
+
         parsed = [docstring_parser.parse(inspect.cleandoc(text)) for text in documents if text]
         texts = next(([d.short_description, d.long_description] for d in parsed if d.short_description), [])
         self.description = self.description or "\n\n".join(text for text in texts if text)
