@@ -39,10 +39,10 @@ _ALWAYS_INJECTED = frozenset({*_CLASSES.values(), "images", "audios", "videos", 
 _BY_NAME = ("session_state", "dependencies")
 """Parameters that agno 2 injects, and that no model can fill."""
 _QUESTIONS = {
-    "get_user_input": ("UserControlFlowTools", "user_control_flow", "GetUserInput"),
-    "ask_user": ("UserFeedbackTools", "user_feedback", "AskUser"),
+    "UserControlFlowTools": ("agno_nb.tools.user_control_flow", "get_user_input"),
+    "UserFeedbackTools": ("agno_nb.tools.user_feedback", "ask_user"),
 }
-"""Tools whose arguments are questions, with their toolkits and our classes."""
+"""Toolkits with which the model asks the user, each with the module of ours and its tool."""
 
 
 def function_of(source: Any) -> AgnoFunction:
@@ -58,7 +58,7 @@ def members_of(toolkit: Any) -> Iterable[Any]:
             # Also names that were listed after the toolkit was created.
             if name in (getattr(toolkit, listed, None) or ()):
                 settings[setting] = True
-        yield _question(source, toolkit, settings) or AgnoFunction(source, settings)
+        yield _question(name, toolkit) or AgnoFunction(source, settings)
 
 
 def _settings(source: Any) -> dict[str, Any]:
@@ -71,13 +71,14 @@ def _settings(source: Any) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _question(source: Any, toolkit: Any, settings: dict[str, Any]) -> Tool | None:
-    """Return one of agno's tools that ask the user, whose calls pause the run."""
-    kit, module, name = _QUESTIONS.get(source.name, ("", "", ""))
-    if not any(cls.__name__ == kit for cls in type(toolkit).__mro__):
-        return None
-    cls: type[Tool] = getattr(import_module(f"agno_nb.tools.{module}"), name)
-    return cls(AgnoFunction(source, settings), **{**settings, "requires_user_input": True})
+def _question(name: str, toolkit: Any) -> Tool | None:
+    """Return our tool for one of agno's whose arguments are questions to the user, and whose calls pause the run."""
+    for cls in type(toolkit).__mro__:
+        module, tool = _QUESTIONS.get(cls.__name__, ("", ""))
+        if tool == name:
+            made: Tool = getattr(import_module(module), cls.__name__)().functions[name]
+            return made
+    return None
 
 
 class AgnoFunction(ForeignFunction):

@@ -62,9 +62,7 @@ class QuestionTool(Tool):
         return frozenset()
 
 
-class GetUserInput(QuestionTool):
-    """The tool `get_user_input`."""
-
+class _GetUserInput(QuestionTool):
     def questions(self, call: ToolCall) -> list[UserInputField]:
         fields: list[RequestedField] = self.parse_arguments(call)["user_input_fields"]
         return [
@@ -100,7 +98,7 @@ class UserControlFlowTools(Toolkit):
         all: bool = False,
         **settings: Any,
     ) -> None:
-        tools = [GetUserInput(self.get_user_input, requires_user_input=True)] if all or enable_get_user_input else []
+        tools = [_GetUserInput(self.get_user_input, requires_user_input=True)] if all or enable_get_user_input else []
         super().__init__(
             **{"name": "user_control_flow_tools", **settings},
             tools=tools,

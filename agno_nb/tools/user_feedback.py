@@ -32,9 +32,7 @@ class AskUserQuestion(TypedDict):
     multi_select: NotRequired[bool]
 
 
-class AskUser(QuestionTool):
-    """The tool `ask_user`."""
-
+class _AskUser(QuestionTool):
     def questions(self, call: ToolCall) -> list[UserInputField]:
         questions: list[AskUserQuestion] = self.parse_arguments(call)["questions"]
         return [
@@ -67,7 +65,7 @@ class UserFeedbackTools(Toolkit):
     def __init__(self, instructions: str | None = None, add_instructions: bool = True, **settings: Any) -> None:
         super().__init__(
             **{"name": "user_feedback_tools", **settings},
-            tools=[AskUser(self.ask_user, requires_user_input=True)],
+            tools=[_AskUser(self.ask_user, requires_user_input=True)],
             instructions=instructions or _INSTRUCTIONS,
             add_instructions=add_instructions,
         )
