@@ -14,8 +14,8 @@ SAME = (
     "airflow.AirflowTools calculator.CalculatorTools chart.ChartTools coding.CodingTools csv_toolkit.CsvTools "
     "duckdb.DuckDbTools file.FileTools file_generation.FileGenerationTools hackernews.HackerNewsTools "
     "llms_txt.LLMsTxtTools local_file_system.LocalFileSystemTools pubmed.PubmedTools python.PythonTools "
-    "reasoning.ReasoningTools shell.ShellTools sleep.SleepTools webbrowser.WebBrowserTools website.WebsiteTools webtools.WebTools "
-    "workspace.Workspace"
+    "reasoning.ReasoningTools shell.ShellTools sleep.SleepTools webbrowser.WebBrowserTools "
+    "website.WebsiteTools webtools.WebTools workspace.Workspace"
 ).split()
 """Toolkits that need neither a key nor a package that is not a dependency of agno or of the tests."""
 
