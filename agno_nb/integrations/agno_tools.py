@@ -16,7 +16,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.integrations.agno_values import agno_media, function_call, run_context
 from agno_nb.tools.function import Tool
 from agno_nb.tools.invoke import ForeignFunction
-from agno_nb.tools.parameters import MEDIA_PARAMETERS, Parameters, SchemaParameters
+from agno_nb.tools.parameters import MEDIA_PARAMETERS, Parameters, SchemaParameters, check_schema
 from agno_nb.types import JsonDict
 
 _SETTINGS = (
@@ -118,6 +118,7 @@ class AgnoFunction(ForeignFunction):
 
     def parameters(self, without: Collection[str] = ()) -> Parameters:
         schema: JsonDict = self._described.parameters
+        check_schema(self.__name__, schema)
         names = schema.get("properties", {}).keys()
         if self.entrypoint is not None and names <= inspect.signature(self.entrypoint).parameters.keys():
             return _AgnoParameters(self, schema, without)

@@ -201,7 +201,8 @@ def _properties(schema: Any) -> Collection[str]:
     """Return the names of the parameters that a tool's schema has."""
     if isinstance(schema, Mapping):
         return set(schema.get("properties", ()))
-    return set(getattr(schema, "model_fields", None) or schema.__fields__)
+    fields = getattr(schema, "model_fields", None)
+    return set(schema.__fields__ if fields is None else fields)
 
 
 def _type_hints(function: Any) -> dict[str, Any]:

@@ -253,6 +253,7 @@ class SchemaParameters(Parameters):
         without: Collection[str] = (),
         injected: Sequence[str] | None = None,
     ) -> None:
+        check_schema(getattr(function, "__name__", type(function).__name__), schema)
         properties = {name: each for name, each in schema.get("properties", {}).items() if name not in without}
         required = [name for name in schema.get("required", ()) if name not in without]
         self._schema: JsonDict = {"type": "object", **schema, "properties": properties, "required": required}
@@ -279,6 +280,18 @@ class SchemaParameters(Parameters):
         if problems:
             raise InvalidArguments("\n".join(shorten(each, _MAX_PROBLEM_LENGTH) for each in problems[:_MAX_PROBLEMS]))
         return arguments
+
+
+def check_schema(name: str, schema: Any) -> None:
+    """Raise an InvalidInputError if the parameters of a tool are described by an invalid JSON schema."""
+    jsonschema = import_jsonschema()
+    try:
+        jsonschema.validators.validator_for(schema).check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise InvalidInputError(
+            f"the JSON schema of tool {name!r} is not valid: {shorten(error.message, _MAX_PROBLEM_LENGTH)} at "
+            f"{error.json_path}; correct it"
+        ) from None
 
 
 def _has_media(hint: Any) -> bool:

@@ -1,0 +1,320 @@
+"""LangChain's tools and toolkits work as in LangChain."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from typing import Annotated, Any
+
+import pytest
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.tools import (
+    BaseTool,
+    BaseToolkit,
+    InjectedToolArg,
+    InjectedToolCallId,
+    StructuredTool,
+    Tool as SimpleTool,
+    ToolException,
+    tool,
+)
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel, Field
+
+from agno_nb import InMemoryDb, SqliteDb
+from agno_nb.agent import Agent
+from agno_nb.errors import InvalidInputError
+from agno_nb.media import Image
+from agno_nb.testing import ScriptedModel, call
+from agno_nb.tools import Tool, ToolResult, resolve_tools
+from agno_nb.types import RunOutput, ToolCall
+
+GIF = b"GIF89a..."
+
+
+class InjectedState(InjectedToolArg):
+    """As in langgraph."""
+
+
+class Place(BaseModel):
+    """A place."""
+
+    city: str = Field(description="Name of the city.")
+    zip: int | None = None
+
+
+class Trip(BaseModel):
+    to: Place
+    days: int = Field(default=1, ge=1)
+
+
+@tool
+def add(a: int, b: int = 2) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@tool(parse_docstring=True)
+def greet(name: str) -> str:
+    """Greet somebody.
+
+    Args:
+        name: Who is greeted.
+    """
+    return f"Hello, {name}."
+
+
+@tool(args_schema=Trip)
+def book(to: Place, days: int) -> str:
+    """Book a trip."""
+    return f"{type(to).__name__} {to.city} {days}"
+
+
+@tool(args_schema={"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
+def double(n: int) -> int:
+    """Double a number."""
+    return 2 * n
+
+
+class Length(BaseTool):
+    name: str = "length"
+    description: str = "Count letters."
+
+    def _run(self, word: str) -> int:
+        return len(word)
+
+
+class Later(BaseTool):
+    name: str = "later"
+    description: str = "Answer later."
+
+    def _run(self, word: str) -> str:
+        raise AssertionError
+
+    async def _arun(self, word: str) -> str:
+        return f"{word} on {threading.current_thread().name}"
+
+
+@tool
+async def shout(text: str) -> str:
+    """Shout."""
+    return text.upper()
+
+
+def run_with(tools: Any, *replies: Any, **options: Any) -> RunOutput:
+    return Agent(ScriptedModel([*replies, "Done."]), tools=tools, db=InMemoryDb()).run("Go", **options)
+
+
+def result_of(tools: Any, request: Any, **options: Any) -> ToolCall:
+    (made,) = run_with(tools, request, **options).tools
+    return made
+
+
+@pytest.mark.parametrize("source", [add, greet, book, double, Length(), shout], ids=lambda each: each.name)
+def test_a_tool_is_described_as_in_langchain(source: BaseTool) -> None:
+    (made,) = resolve_tools([source], tool_cache=[]).values()
+    theirs = convert_to_openai_tool(source)["function"]
+    assert (made.spec.name, made.spec.description) == (theirs["name"], theirs["description"])
+    parameters = dict(made.spec.parameters)
+    if "$defs" in parameters:  # LangChain writes each definition where it is used.
+        assert parameters.pop("$defs")["Place"]["properties"]["city"]["description"] == "Name of the city."
+        assert parameters["properties"]["to"] == {"$ref": "#/$defs/Place"}
+        parameters["properties"] = {**parameters["properties"], "to": theirs["parameters"]["properties"]["to"]}
+    assert parameters == {"required": [], **theirs["parameters"]}
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments", "value"),
+    [
+        (add, {"a": 40}, 42),
+        (add, {"a": "40", "b": None}, 42),
+        (greet, {"name": "Ada"}, "Hello, Ada."),
+        (book, {"to": {"city": "Bonn"}}, "Place Bonn 1"),
+        (double, {"n": 21}, 42),
+        (Length(), {"word": "tea"}, 3),
+        (shout, {"text": "hi"}, "HI"),
+        (StructuredTool.from_function(coroutine=shout.coroutine, name="aloud", description="d"), {"text": "a"}, "A"),
+        (SimpleTool(name="upper", func=str.upper, description="Write in capitals."), {"tool_input": "hi"}, "HI"),
+    ],
+    ids=["sync", "repaired", "docstring", "model", "dict", "class", "async", "coroutine", "one string"],
+)
+def test_a_tool_is_called(source: BaseTool, arguments: dict[str, Any], value: Any) -> None:
+    made = result_of([source], call(source.name, **arguments))
+    assert (made.value, made.tool_call_error) == (str(value) if made.result == made.value else value, False)
+    assert made.result == str(value)
+
+
+def test_async_tools_run_on_the_event_loop() -> None:
+    assert "agno_nb" in (result_of([Later()], call("later", word="tea")).result or "")
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments", "reason"),
+    [
+        (add, {"a": "x"}, "- a: Input should be a valid integer"),
+        (add, {}, "- a: Field required"),
+        (book, {"to": {"city": "Bonn"}, "days": 0}, "- days: Input should be greater than or equal to 1"),
+        (double, {"n": "x"}, "- n: 'x' is not of type 'integer'"),
+    ],
+    ids=["type", "missing", "constraint", "dict"],
+)
+def test_invalid_arguments_are_explained_to_the_model(source: BaseTool, arguments: dict[str, Any], reason: str) -> None:
+    made = result_of([source], call(source.name, **arguments))
+    assert made.tool_call_error
+    assert (made.result or "").startswith(f"{source.name} does not take these arguments:\n{reason}")
+
+
+def test_the_artifact_is_stored_and_the_content_is_sent() -> None:
+    @tool(response_format="content_and_artifact")
+    def find(word: str) -> tuple[str, dict[str, Any]]:
+        """Find documents."""
+        return "2 documents", {"ids": [1, 2]}
+
+    agent = Agent(ScriptedModel([call("find", word="tea"), "Done."]), tools=[find], db=SqliteDb("runs.db"))
+    run = agent.run("Go", session_id="s")
+    (made,) = run.tools
+    assert (made.result, made.artifact) == ("2 documents", {"ids": [1, 2]})
+    assert made.value == ToolResult("2 documents", images=[], artifact={"ids": [1, 2]})
+    assert [each.content for each in run.messages if each.role == "tool"] == ["2 documents"]
+    stored = SqliteDb("runs.db").get_session("s")
+    assert stored is not None
+    assert [each.artifact for each in stored.runs[0].tools] == [{"ids": [1, 2]}]
+
+
+def test_an_artifact_that_json_cannot_hold_is_a_part_of_the_value() -> None:
+    artifact = object()
+
+    @tool(response_format="content_and_artifact")
+    def find() -> tuple[str, Any]:
+        """Find it."""
+        return "found", artifact
+
+    made = result_of([find], call("find"))
+    assert (made.artifact, made.value.artifact) == (None, artifact)
+
+
+def test_images_among_content_blocks_are_images_of_the_result() -> None:
+    data = base64.b64encode(GIF).decode()
+
+    @tool
+    def photo() -> list[Any]:
+        """Take a photo."""
+        blocks = [{"type": "text", "text": "Here."}, {"type": "image", "base64": data, "mime_type": "image/gif"}]
+        return [*blocks, {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]
+
+    made = result_of([photo], call("photo"))
+    assert made.value.content == "Here."
+    assert made.value.images == [
+        Image(content=GIF, mime_type="image/gif"),
+        Image(url="https://example.org/a.png"),
+    ]
+
+
+def test_a_direct_result_is_the_answer() -> None:
+    @tool(return_direct=True)
+    def look() -> str:
+        """Look."""
+        return "a lake"
+
+    assert run_with([look], call("look")).content == "a lake"
+
+
+@pytest.mark.parametrize(
+    ("handler", "result"),
+    [
+        (False, "ToolException: too deep"),
+        (True, "too deep"),
+        ("Try a pond.", "Try a pond."),
+        (lambda error: f"{error}!", "too deep!"),
+    ],
+    ids=["none", "true", "text", "function"],
+)
+def test_errors_of_tools_are_results(handler: Any, result: str) -> None:
+    @tool
+    def dive() -> str:
+        """Dive."""
+        raise ToolException("too deep")
+
+    dive.handle_tool_error = handler
+    made = result_of([dive], call("dive"))
+    assert (made.result, made.tool_call_error) == (result, True)
+
+
+def test_langchain_explains_invalid_arguments_if_it_is_told_to() -> None:
+    @tool
+    def dive(depth: int) -> str:
+        """Dive."""
+        raise AssertionError
+
+    dive.handle_validation_error = "Give a number."
+    made = result_of([dive], call("dive", depth="deep"))
+    assert (made.result, made.tool_call_error) == ("Give a number.", True)
+
+
+def test_hidden_parameters_are_injected() -> None:
+    @tool
+    def look(
+        n: int,
+        config: RunnableConfig,
+        key: Annotated[str, InjectedToolArg],
+        user_id: Annotated[str, InjectedToolArg],
+        session_state: Annotated[dict[str, Any], InjectedToolArg],
+        call_id: Annotated[str, InjectedToolCallId],
+        other: Annotated[str, InjectedToolArg] = "default",
+    ) -> list[Any]:
+        """Look."""
+        return [n, config["configurable"]["thread_id"], key, user_id, session_state, bool(call_id), other]
+
+    (made,) = resolve_tools([look], tool_cache=[]).values()
+    assert made.spec.parameters["properties"] == {"n": {"type": "integer"}}
+    request = call("look", n=1)
+    options = {"session_id": "s", "user_id": "ada", "session_state": {"a": 1}}
+    done = result_of([look], request, dependencies={"key": "k"}, **options)
+    assert done.value == '[1, "s", "k", "ada", {"a": 1}, true, "default"]'
+    missing = result_of([look], request, **options)
+    assert missing.result == (
+        "InvalidInputError: parameter 'key' of tool 'look' is hidden from the model; pass its value with "
+        "dependencies={'key': ...} of the agent or the run"
+    )
+
+
+def test_the_state_of_langgraph_is_the_session_state() -> None:
+    @tool
+    def look(state: Annotated[dict[str, Any], InjectedState]) -> str:
+        """Look."""
+        return str(state["count"])
+
+    assert result_of([look], call("look"), session_state={"count": 3}).result == "3"
+
+
+def test_a_toolkit_offers_its_tools() -> None:
+    class Kit(BaseToolkit):
+        def get_tools(self) -> list[BaseTool]:
+            return [add, Length()]
+
+    assert [*resolve_tools([[Kit()]], tool_cache=[])] == ["add", "length"]
+
+
+def test_a_tool_is_wrapped_with_settings_of_ours() -> None:
+    made = Tool(add, requires_confirmation=True)
+    assert (made.name, made.description, made.approval_kind) == ("add", "Add two numbers.", "confirmation")
+    agent = Agent(ScriptedModel([call("add", a=1), "Done."]), tools=[made], db=InMemoryDb())
+    run = agent.run("Go")
+    run.tools_requiring_confirmation[0].confirmed = True
+    assert agent.continue_run(run).tools[0].result == "3"
+
+
+def test_a_person_fills_in_an_argument() -> None:
+    made = Tool(add, requires_user_input=True, user_input_fields=["b"])
+    assert [*made.spec.parameters["properties"]] == ["a"]
+    agent = Agent(ScriptedModel([call("add", a=1), "Done."]), tools=[made], db=InMemoryDb())
+    run = agent.run("Go")
+    run.tools_requiring_user_input[0].user_input_schema[0].value = 4
+    assert agent.continue_run(run).tools[0].result == "5"
+
+
+def test_a_runnable_is_not_a_tool() -> None:
+    with pytest.raises(
+        InvalidInputError, match=r"RunnableLambda; pass its `as_tool\(name=\.\.\., description=\.\.\.\)`"
+    ):
+        resolve_tools([RunnableLambda(len)], tool_cache=[])
