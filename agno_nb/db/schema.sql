@@ -184,7 +184,7 @@ CREATE TABLE raw_messages (
     time_to_first_token_s DOUBLE PRECISION,
     -- Duration of the model call, or for a tool message, of the tool call, in seconds.
     duration_s DOUBLE PRECISION,
-    -- Raw items that the provider requires in later requests, as JSON.
+    -- Raw items that the provider requires in later requests, as JSON; for a tool message, the `artifact` of its result.
     provider_data TEXT,
     -- For an assistant message, number of tool calls.
     num_tool_calls INTEGER NOT NULL,

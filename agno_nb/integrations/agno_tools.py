@@ -42,7 +42,7 @@ _QUESTIONS = {
     "UserControlFlowTools": ("agno_nb.tools.user_control_flow", "get_user_input"),
     "UserFeedbackTools": ("agno_nb.tools.user_feedback", "ask_user"),
 }
-"""Toolkits with which the model asks the user, each with the module of ours and its tool."""
+"""Toolkits with which the model asks the user, each with our module and its tool."""
 
 
 def function_of(source: Any) -> AgnoFunction:
@@ -140,7 +140,7 @@ class AgnoFunction(ForeignFunction):
 
     @contextmanager
     def _agno_objects(self, values: Mapping[str, Any], arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Replace objects of ours among the arguments by agno's, which agno checks by their class."""
+        """Replace our objects among the arguments by agno's, because agno checks their classes."""
         converted, context = dict(arguments), None
         for name, ours in self.injected.items():
             if ours == "run_context" and name in converted:

@@ -20,7 +20,7 @@ def agno_class(module: str, name: str) -> Any:
 
 
 def run_context(context: Any) -> Any:
-    """Return a run context of agno with the session state of ours, which tools change in place."""
+    """Return a run context of agno with the same session state, which tools change in place."""
     names = ("run_id", "session_id", "user_id", "workflow_id", "session_state", "dependencies", "metadata")
     made = agno_class("agno.run", "RunContext")(**{name: getattr(context, name, None) for name in names})
     made.messages = list(getattr(context, "messages", ()))

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
@@ -41,7 +41,7 @@ class ToolResult:
     """The result without its images: text, or any other value that a tool may return."""
     images: Sequence[Any] = ()
     """Images: matplotlib figures, Pillow images, `Image` objects, or bytes of image files."""
-    artifact: Any = None
+    artifact: Any = field(default=None, repr=False)
     """A value for your program, which the model is not sent. If JSON can hold it, it is stored as the `artifact` of the
     tool call."""
 
