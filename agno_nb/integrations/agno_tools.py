@@ -20,7 +20,7 @@ from agno_nb.tools.parameters import MEDIA_PARAMETERS, Parameters, SchemaParamet
 from agno_nb.types import JsonDict
 
 _SETTINGS = (
-    *("name", "instructions", "add_instructions", "show_result", "stop_after_tool_call"),
+    *("name", "description", "instructions", "add_instructions", "show_result", "stop_after_tool_call"),
     *("pre_hook", "post_hook", "tool_hooks", "requires_confirmation", "requires_user_input", "user_input_fields"),
     *("external_execution", "cache_results", "cache_dir", "cache_ttl"),
 )

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
@@ -33,6 +33,16 @@ def members_of(toolkit: Any) -> Iterable[Any]:
     """Return the tools of a LangChain toolkit."""
     tools: Iterable[Any] = toolkit.get_tools()
     return tools
+
+
+class _Hidden(NamedTuple):
+    """A parameter that the model does not see."""
+
+    kinds: set[str]
+    """Names of the classes in its annotation."""
+    has_default: bool
+    key: str | None
+    """The key of the state that it gets, as in ``InjectedState("messages")``."""
 
 
 class LangChainFunction(ForeignFunction):
@@ -72,6 +82,8 @@ class LangChainFunction(ForeignFunction):
     def _call_and_config(self, arguments: dict[str, Any]) -> tuple[JsonDict, JsonDict]:
         injected = {name: arguments.pop(name) for name in _INJECTED if name in arguments}
         context, call = injected.get("run_context"), injected["fc"]
+        # The model may have made one up.
+        arguments = {name: value for name, value in arguments.items() if name not in self._hidden}
         arguments |= self._hidden_arguments(injected)
         configurable = {name: getattr(context, name, None) for name in _OF_RUN}
         configurable["thread_id"] = configurable["session_id"]  # Its name in LangGraph.
@@ -82,18 +94,19 @@ class LangChainFunction(ForeignFunction):
         """Return the arguments that the model does not see, except those that LangChain fills in."""
         found: dict[str, Any] = {}
         dependencies = injected.get("dependencies") or {}
-        for name, (kinds, has_default) in self._hidden.items():
-            if kinds & _BY_LANGCHAIN:
+        for name, hidden in self._hidden.items():
+            if hidden.kinds & _BY_LANGCHAIN:
                 continue
-            if "InjectedState" in kinds:
-                found[name] = injected.get("session_state", {})
+            if "InjectedState" in hidden.kinds:
+                state = injected.get("session_state", {})
+                found[name] = state if hidden.key is None else state.get(hidden.key)
             elif name in dependencies:
                 found[name] = dependencies[name]
             elif name in injected:
                 found[name] = injected[name]
             elif name in _OF_RUN and (value := getattr(injected.get("run_context"), name, None)) is not None:
                 found[name] = value
-            elif not has_default:
+            elif not hidden.has_default:
                 raise InvalidInputError(
                     f"parameter {name!r} of tool {self.source.name!r} is hidden from the model; pass its value with "
                     f"dependencies={{{name!r}: ...}} of the agent or the run"
@@ -101,8 +114,7 @@ class LangChainFunction(ForeignFunction):
         return found
 
     @cached_property
-    def _hidden(self) -> dict[str, tuple[set[str], bool]]:
-        """The parameters that the model does not see: names of their annotations, and whether they have a default."""
+    def _hidden(self) -> dict[str, _Hidden]:
         source, found = self.source, {}
         function = getattr(source, "func", None) or getattr(source, "coroutine", None) or source._run
         hints = _type_hints(function)
@@ -112,9 +124,14 @@ class LangChainFunction(ForeignFunction):
             if name in visible:
                 continue
             field = fields.get(name)
-            parts = [hints.get(name), getattr(field, "annotation", None), *getattr(field, "metadata", ())]
-            names = {kind for part in parts for kind in _names(part)}
-            found[name] = names, field is not None and not field.is_required()
+            hint, metadata = hints.get(name), getattr(field, "metadata", ())
+            parts = [hint, getattr(field, "annotation", None), *metadata]
+            keys = [getattr(each, "field", None) for each in (*typing.get_args(hint), *metadata)]
+            found[name] = _Hidden(
+                kinds={kind for part in parts for kind in _names(part)},
+                has_default=field is not None and not field.is_required(),
+                key=next((each for each in keys if isinstance(each, str)), None),
+            )
         return found
 
 

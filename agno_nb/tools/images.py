@@ -15,12 +15,14 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.event_loop import in_thread
 from agno_nb.media import Image
 from agno_nb.tools.result import ATTACHED, NOT_SHOWN, repr_without_address, to_text
-from agno_nb.types import Media, counted
+from agno_nb.types import Media, counted, is_deeper
 
 MAX_IMAGES = 10
 """Number of images of a result that are sent. Longer lists are results without images."""
 _TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 """What models accept. With another type, every later request of the session would be refused."""
+_MAX_DEPTH = 100
+"""Levels of nesting of an artifact that is stored."""
 _URLS = ("https://", "http://", *(f"data:{each}" for each in _TYPES))
 
 
@@ -82,7 +84,11 @@ def json_artifact(value: Any) -> Any:
     """Return the artifact of a result if JSON can hold it."""
     artifact = value.artifact if isinstance(value, ToolResult) else None
     with suppress(TypeError, ValueError, RecursionError):
-        if artifact is not None and json.loads(json.dumps(artifact, allow_nan=False)) == artifact:
+        if (
+            artifact is not None
+            and not is_deeper(artifact, _MAX_DEPTH)
+            and json.loads(json.dumps(artifact, allow_nan=False)) == artifact
+        ):
             return artifact
     return None
 

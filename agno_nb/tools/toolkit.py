@@ -204,6 +204,8 @@ def resolve_tools(tools: Iterable[Any], *, tool_cache: list[Tool]) -> dict[str, 
     return by_name
 
 
+MAX_CACHED_TOOLS = 500
+
 _reported_names: set[str] = set()
 """Names of two tools that a warning has been shown for."""
 
@@ -298,5 +300,7 @@ def _to_tool(item: Any, tool_cache: list[Tool]) -> Tool:
         # Each access to a method creates a new object, which is equal to the earlier ones.
         if tool.function == function:
             return tool
-    tool_cache.append(Tool(function))
-    return tool_cache[-1]
+    tool_cache.append(made := Tool(function))
+    # Some functions are new for each run, for example those that a toolkit of LangChain creates.
+    del tool_cache[:-MAX_CACHED_TOOLS]
+    return made

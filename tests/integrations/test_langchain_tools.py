@@ -35,6 +35,9 @@ GIF = b"GIF89a..."
 class InjectedState(InjectedToolArg):
     """As in langgraph."""
 
+    def __init__(self, field: str | None = None) -> None:
+        self.field = field
+
 
 class Place(BaseModel):
     """A place."""
@@ -280,11 +283,44 @@ def test_hidden_parameters_are_injected() -> None:
 
 def test_the_state_of_langgraph_is_the_session_state() -> None:
     @tool
-    def look(state: Annotated[dict[str, Any], InjectedState]) -> str:
+    def look(state: Annotated[dict[str, Any], InjectedState], count: Annotated[int, InjectedState("count")]) -> str:
         """Look."""
-        return str(state["count"])
+        return f"{state} {count}"
 
-    assert result_of([look], call("look"), session_state={"count": 3}).result == "3"
+    assert result_of([look], call("look"), session_state={"count": 3}).result == "{'count': 3} 3"
+
+
+def test_a_model_cannot_set_a_hidden_parameter() -> None:
+    @tool
+    def look(user: Annotated[str, InjectedToolArg] = "nobody") -> str:
+        """Look."""
+        return user
+
+    assert result_of([look], call("look", user="root")).result == "nobody"
+
+
+def test_tools_that_are_new_for_each_run_are_not_kept() -> None:
+    class Kit(BaseToolkit):
+        def get_tools(self) -> list[BaseTool]:
+            return [StructuredTool.from_function(lambda: "", name=f"t{i}", description="d") for i in range(100)]
+
+    cache: list[Tool] = []
+    for _ in range(7):
+        assert len(resolve_tools([Kit()], tool_cache=cache)) == 100
+    assert len(cache) == 500
+
+
+def test_values_that_a_store_cannot_hold_are_not_stored() -> None:
+    deep: list[Any] = []
+    for _ in range(300):
+        deep = [deep]
+
+    def look() -> ToolResult:
+        """Look."""
+        return ToolResult("deep", artifact=deep)
+
+    made = result_of([look], call("look"))
+    assert (made.result, made.artifact, made.value.artifact is deep) == ("deep", None, True)
 
 
 def test_a_toolkit_offers_its_tools() -> None:
