@@ -85,16 +85,8 @@ class AgnoFunction(ForeignFunction):
     """An agno ``Function``. It gets agno's own objects for run contexts, function calls and media."""
 
     def __init__(self, source: Any, settings: Mapping[str, Any]) -> None:
-        super().__init__(source, settings)
+        super().__init__(source, settings, source.entrypoint)
         self.entrypoint = source.entrypoint
-        if self.entrypoint is not None:
-            # For keys of caches.
-            bare = inspect.unwrap(self.entrypoint)
-            self.__module__ = getattr(bare, "__module__", __name__)
-            self.__qualname__ = getattr(bare, "__qualname__", self.__name__)
-            self.__wrapped__ = self.entrypoint
-            if (holder := getattr(self.entrypoint, "__self__", None)) is not None:
-                self.__self__ = holder
 
     @property
     def is_async(self) -> bool:

@@ -26,7 +26,7 @@ _OF_RUN = ("user_id", "session_id", "run_id")
 def function_of(source: Any) -> LangChainFunction:
     """Return a LangChain tool as a function for a tool."""
     settings = {"name": source.name, "description": source.description, "stop_after_tool_call": source.return_direct}
-    return LangChainFunction(source, settings)
+    return LangChainFunction(source, settings, _python_function(source))
 
 
 def members_of(toolkit: Any) -> Iterable[Any]:
@@ -116,8 +116,7 @@ class LangChainFunction(ForeignFunction):
     @cached_property
     def _hidden(self) -> dict[str, _Hidden]:
         source, found = self.source, {}
-        function = getattr(source, "func", None) or getattr(source, "coroutine", None) or source._run
-        hints = _type_hints(function)
+        hints = _type_hints(_python_function(source))
         fields = getattr(source.args_schema, "model_fields", None) or {}
         visible = _properties(source.tool_call_schema)
         for name in dict.fromkeys([*fields, *getattr(source, "_injected_args_keys", ())]):
@@ -150,7 +149,15 @@ class _LangChainParameters(Parameters):
         self.names = [name for name in fields if name not in without]
 
     def schema(self) -> JsonDict:
-        schema = _bare(self._model.model_json_schema())
+        from pydantic.errors import PydanticInvalidForJsonSchema
+
+        try:
+            schema = _bare(self._model.model_json_schema())
+        except PydanticInvalidForJsonSchema as error:
+            raise InvalidInputError(
+                f"tool {self._name!r} has a parameter of a type that a model cannot fill ({error}); give it an "
+                "args_schema"
+            ) from error
         return schema | {
             "properties": {name: each for name, each in schema["properties"].items() if name not in self._without},
             "required": [name for name in schema.get("required", ()) if name not in self._without],
@@ -220,6 +227,11 @@ def _properties(schema: Any) -> Collection[str]:
         return set(schema.get("properties", ()))
     fields = getattr(schema, "model_fields", None)
     return set(schema.__fields__ if fields is None else fields)
+
+
+def _python_function(source: Any) -> Any:
+    """Return the function that a tool calls."""
+    return getattr(source, "func", None) or getattr(source, "coroutine", None) or source._run
 
 
 def _type_hints(function: Any) -> dict[str, Any]:

@@ -33,11 +33,19 @@ class ForeignFunction:
     Two of them are equal if they are of the same object with the same settings.
     """
 
-    def __init__(self, source: Any, settings: Mapping[str, Any]) -> None:
+    def __init__(self, source: Any, settings: Mapping[str, Any], target: Callable[..., Any] | None) -> None:
+        """Create one for `source`, which calls the function `target`; None if it calls none."""
         self.source = source
         self.settings = settings
         """Settings of the tool, by the names of those of :class:`~agno_nb.tools.Tool`."""
         self.__name__ = str(settings.get("name") or type(source).__name__)
+        if target is not None:
+            # Caches of results and answers depend on the function.
+            self.__wrapped__, bare = target, inspect.unwrap(target)
+            self.__module__ = getattr(bare, "__module__", None) or __name__
+            self.__qualname__ = getattr(bare, "__qualname__", self.__name__)
+            if (holder := getattr(target, "__self__", None)) is not None:
+                self.__self__ = holder
 
     @property
     def is_async(self) -> bool:

@@ -217,7 +217,9 @@ def tool_instructions(tools: Iterable[Any]) -> list[str]:
         text, is_added = _attribute(item, "instructions"), _attribute(item, "add_instructions")
         if isinstance(text, str) and text.strip() and is_added:
             texts.append(text)
-        texts += tool_instructions(members_of(item) or ())
+        # A toolkit of LangChain has no instructions, and may create its tools each time.
+        if not (is_foreign(item) and inspect.getattr_static(item, "instructions", None) is None):
+            texts += tool_instructions(members_of(item) or ())
     return texts
 
 
@@ -254,16 +256,25 @@ def members_of(item: object) -> Iterable[Any] | None:
     return None
 
 
+def is_foreign(item: object) -> bool:
+    """Whether `item` is a tool or toolkit of another package."""
+    if isinstance(item, (Tool, ForeignFunction, Toolkit, list, tuple, *PLAIN_FUNCTIONS)):
+        return False
+    from agno_nb.integrations import is_foreign_tool
+
+    return is_foreign_tool(item)
+
+
 def toolkits_to_connect(tools: Iterable[Any]) -> list[Any]:
     """Return the toolkits among `tools` whose `requires_connect` is true."""
     found: list[Any] = []
     for item in tools:
         if isinstance(item, (Tool, *PLAIN_FUNCTIONS)):
             continue
-        if inspect.getattr_static(item, "requires_connect", None) is None:
+        if inspect.getattr_static(item, "requires_connect", None) is not None:
+            found += [item] if _attribute(item, "requires_connect") is True else []
+        elif not is_foreign(item):
             found += toolkits_to_connect(members_of(item) or ())
-        elif _attribute(item, "requires_connect") is True:
-            found.append(item)
     return found
 
 
@@ -282,8 +293,6 @@ def _settings_of(item: object) -> dict[str, Any]:
     The members of a toolkit of agno or LangChain have its settings already. Of a :class:`Toolkit`, these are approvals
     that its class has, or that were set later.
     """
-    from agno_nb.integrations import is_foreign_tool
-
     approvals = [f"{_ARGUMENTS.get(each, each)}_tools" for each in _LISTS[:2]]
     others = ["include_tools", "exclude_tools", *(f"{each}_tools" for each in _LISTS[2:])]
     found: dict[str, Any] = {}
@@ -291,7 +300,7 @@ def _settings_of(item: object) -> dict[str, Any]:
         value = getattr(item, name, None)
         if isinstance(value, Collection) and value:
             found[name] = [value] if isinstance(value, str) else [*value]
-    return {} if found and is_foreign_tool(item) else found
+    return {} if found and is_foreign(item) else found
 
 
 def _to_tool(item: Any, tool_cache: list[Tool]) -> Tool:

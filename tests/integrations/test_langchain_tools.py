@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import linecache
 import threading
 from typing import Annotated, Any
 
@@ -324,11 +325,43 @@ def test_values_that_a_store_cannot_hold_are_not_stored() -> None:
 
 
 def test_a_toolkit_offers_its_tools() -> None:
+    requested: list[str] = []
+
     class Kit(BaseToolkit):
         def get_tools(self) -> list[BaseTool]:
+            requested.append("tools")
             return [add, Length()]
 
-    assert [*resolve_tools([[Kit()]], tool_cache=[])] == ["add", "length"]
+    assert run_with([[Kit()]], [call("add", a=1), call("length", word="tea")]).content == "Done."
+    # Once for the run: it may take a while.
+    assert requested == ["tools"]
+
+
+def test_a_parameter_that_no_model_can_fill_is_an_error() -> None:
+    def hold(lock: threading.Thread) -> str:
+        """Hold a lock."""
+        raise AssertionError
+
+    with pytest.raises(InvalidInputError, match="tool 'hold' has a parameter of a type that a model cannot fill"):
+        resolve_tools([StructuredTool.from_function(hold)], tool_cache=[])
+
+
+def test_an_answer_is_cached_until_the_source_of_a_tool_changes() -> None:
+    sources = [
+        "def price() -> str:\n    'Look.'\n    return '2'\n",
+        "def price() -> str:\n    'Look.'\n    return '3'\n",
+    ]
+    db = InMemoryDb()
+    model = ScriptedModel([call("price"), "It costs 2.", call("price"), "It costs 3."])
+    answers = []
+    for index in (0, 0, 1):
+        names: dict[str, Any] = {}
+        code = compile(sources[index], f"<price {index}>", "exec")
+        linecache.cache[f"<price {index}>"] = (len(sources[index]), None, sources[index].splitlines(True), "")
+        exec(code, names)
+        agent = Agent(model, tools=[StructuredTool.from_function(names["price"])], db=db)
+        answers.append(agent.run("Go", cache=True, session_id=f"s{len(answers)}").content)
+    assert answers == ["It costs 2.", "It costs 2.", "It costs 3."]
 
 
 def test_a_tool_is_wrapped_with_settings_of_ours() -> None:
