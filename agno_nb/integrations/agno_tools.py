@@ -68,7 +68,9 @@ def _settings(source: Any) -> dict[str, Any]:
             f"agno's function {source.name!r} has no entrypoint and therefore cannot be called; set its entrypoint, or "
             "external_execution=True"
         )
-    return {name: value for name, value in settings.items() if value is not None}
+    # Lists are copied, so that later changes are noticed.
+    copied = {name: [*value] if isinstance(value, list) else value for name, value in settings.items()}
+    return {name: value for name, value in copied.items() if value is not None}
 
 
 def _question(name: str, toolkit: Any) -> Tool | None:
@@ -92,8 +94,12 @@ class AgnoFunction(ForeignFunction):
     def is_async(self) -> bool:
         return inspect.iscoroutinefunction(self.entrypoint)
 
+    @property
+    def injected(self) -> Collection[str]:
+        return self.injections.values()
+
     @cached_property
-    def injected(self) -> dict[str, str]:
+    def injections(self) -> dict[str, str]:
         """The parameters that are injected, each with our name."""
         return {} if self.entrypoint is None else dict(_injected_parameters(self.entrypoint))
 
@@ -114,13 +120,12 @@ class AgnoFunction(ForeignFunction):
         names = schema.get("properties", {}).keys()
         if self.entrypoint is not None and names <= inspect.signature(self.entrypoint).parameters.keys():
             return _AgnoParameters(self, schema, without)
-        hidden = [*without, *(name for name in self.injected if name not in names)]
-        return SchemaParameters(self, schema, without=hidden, injected=[*dict.fromkeys(self.injected.values())])
+        return SchemaParameters(self, schema, without=without)
 
     def __call__(self, **arguments: Any) -> Any:
         # The arguments that are injected have our names.
-        values = {name: arguments.pop(name) for name in {*self.injected.values()} if name in arguments}
-        arguments |= {name: values[ours] for name, ours in self.injected.items() if ours in values}
+        values = {name: arguments.pop(name) for name in {*self.injected} if name in arguments}
+        arguments |= {name: values[ours] for name, ours in self.injections.items() if ours in values}
         if not self.is_async:
             with self._agno_objects(values, arguments) as converted:
                 return self.entrypoint(**converted)
@@ -134,7 +139,7 @@ class AgnoFunction(ForeignFunction):
     def _agno_objects(self, values: Mapping[str, Any], arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Replace our objects among the arguments by agno's, because agno checks their classes."""
         converted, context = dict(arguments), None
-        for name, ours in self.injected.items():
+        for name, ours in self.injections.items():
             if ours == "run_context" and name in converted:
                 context = context or run_context(converted[name])
                 converted[name] = context
@@ -156,15 +161,15 @@ class _AgnoParameters(Parameters):
     def __init__(self, function: AgnoFunction, schema: JsonDict, without: Collection[str]) -> None:
         text = inspect.getdoc(function.entrypoint)
         documented = docstring_parser.parse(text).params if text else []
-        self._agno_injects = function.injected.keys()
+        self._agno_injects = function.injections.keys()
         self._hints = _type_hints(function.entrypoint)
         super().__init__(
             function.entrypoint,
             name=function.__name__,
             descriptions={each.arg_name: each.description for each in documented if each.description},
-            without=[*without, *function.injected],
+            without=[*without, *function.injections],
         )
-        self._injected = list(dict.fromkeys(function.injected.values()))
+        self._injected = list(dict.fromkeys(function.injected))
         self._positional = []
         self._schema = schema
 

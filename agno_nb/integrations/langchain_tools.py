@@ -58,6 +58,14 @@ class LangChainFunction(ForeignFunction):
     def is_async(self) -> bool:
         return self._is_async
 
+    @cached_property
+    def _visible(self) -> Collection[str]:
+        return _properties(self.source.tool_call_schema)
+
+    @property
+    def injected(self) -> Collection[str]:
+        return [name for name in _INJECTED if name not in self._visible]
+
     def parameters(self, without: Collection[str] = ()) -> Parameters:
         if self.source.args_schema is None and "tool_input" in self.source.args:  # A tool with one string, unnamed.
             properties = dict(self.source.args)
@@ -65,9 +73,9 @@ class LangChainFunction(ForeignFunction):
         else:
             schema = self.source.tool_call_schema
         if isinstance(schema, Mapping):
-            return SchemaParameters(self, _bare(schema), without=without, injected=_INJECTED)
+            return SchemaParameters(self, _bare(schema), without=without)
         if not hasattr(schema, "model_json_schema"):  # A model of pydantic 1.
-            return SchemaParameters(self, _bare(schema.schema()), without=without, injected=_INJECTED)
+            return SchemaParameters(self, _bare(schema.schema()), without=without)
         return _LangChainParameters(self, schema, without)
 
     def __call__(self, **arguments: Any) -> Any:
@@ -80,14 +88,14 @@ class LangChainFunction(ForeignFunction):
         return _as_result(await self.source.ainvoke(call, config))
 
     def _call_and_config(self, arguments: dict[str, Any]) -> tuple[JsonDict, JsonDict]:
-        injected = {name: arguments.pop(name) for name in _INJECTED if name in arguments}
-        context, call = injected.get("run_context"), injected["fc"]
+        injected = {name: arguments.pop(name) for name in self.injected if name in arguments}
+        context, call_id = injected.get("run_context"), getattr(injected.get("fc"), "call_id", self.source.name)
         # The model may have made one up.
         arguments = {name: value for name, value in arguments.items() if name not in self._hidden}
         arguments |= self._hidden_arguments(injected)
         configurable = {name: getattr(context, name, None) for name in _OF_RUN}
         configurable["thread_id"] = configurable["session_id"]  # Its name in LangGraph.
-        made = {"type": "tool_call", "id": call.call_id, "name": self.source.name, "args": arguments}
+        made = {"type": "tool_call", "id": call_id, "name": self.source.name, "args": arguments}
         return made, {"configurable": configurable, "metadata": dict(getattr(context, "metadata", None) or {})}
 
     def _hidden_arguments(self, injected: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,9 +126,8 @@ class LangChainFunction(ForeignFunction):
         source, found = self.source, {}
         hints = _type_hints(_python_function(source))
         fields = getattr(source.args_schema, "model_fields", None) or {}
-        visible = _properties(source.tool_call_schema)
         for name in dict.fromkeys([*fields, *getattr(source, "_injected_args_keys", ())]):
-            if name in visible:
+            if name in self._visible:
                 continue
             field = fields.get(name)
             hint, metadata = hints.get(name), getattr(field, "metadata", ())
@@ -142,7 +149,7 @@ class _LangChainParameters(Parameters):
 
         self._function, self._without = function, without
         self._name = function.source.name
-        self._positional, self._injected = [], [*_INJECTED]
+        self._positional, self._injected = [], [*function.injected]
         self._model, self._adapter = model, TypeAdapter(model)
         fields = {each.alias or name: each for name, each in model.model_fields.items()}
         self._with_default = {name for name, each in fields.items() if not each.is_required()}

@@ -1,4 +1,7 @@
-"""Functions as tools: their description for the model, argument validation, and calls."""
+"""Functions as tools: their description for the model, argument validation, and calls.
+
+One file, because a tool and its calls refer to each other, and because agno has both at this path.
+"""
 
 from __future__ import annotations
 

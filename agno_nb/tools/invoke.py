@@ -53,6 +53,11 @@ class ForeignFunction:
         return False
 
     @property
+    def injected(self) -> Collection[str]:
+        """The injected parameters that it is called with."""
+        return ()
+
+    @property
     def description(self) -> str:
         """The description for the model."""
         return str(self.settings.get("description") or "")

@@ -18,6 +18,7 @@ from agno_nb._typed_dicts import with_known_typed_dicts
 from agno_nb.errors import InvalidInputError
 from agno_nb.media import Audio, File, Image, Video
 from agno_nb.redact import whole_characters
+from agno_nb.tools.invoke import ForeignFunction
 from agno_nb.types import JsonDict, Media, import_jsonschema, json_object, shorten
 
 if TYPE_CHECKING:
@@ -245,23 +246,14 @@ class Parameters:
 class SchemaParameters(Parameters):
     """Parameters described by a JSON schema instead of type hints. Arguments are passed as they are in JSON."""
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        schema: JsonDict,
-        *,
-        without: Collection[str] = (),
-        injected: Sequence[str] | None = None,
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], schema: JsonDict, *, without: Collection[str] = ()) -> None:
         check_schema(getattr(function, "__name__", type(function).__name__), schema)
         properties = {name: each for name, each in schema.get("properties", {}).items() if name not in without}
         required = [name for name in schema.get("required", ()) if name not in without]
         self._schema: JsonDict = {"type": "object", **schema, "properties": properties, "required": required}
         self._positional: list[str] = []
-        if injected is None:
-            parameters = inspect.signature(function).parameters
-            injected = [name for name in INJECTED_PARAMETERS if name in parameters and name not in properties]
-        self._injected = [*injected]
+        named = function.injected if isinstance(function, ForeignFunction) else inspect.signature(function).parameters
+        self._injected = [name for name in INJECTED_PARAMETERS if name in named and name not in properties]
         self._with_default: set[str] = set()
         self.names = list(properties)
 

@@ -282,6 +282,15 @@ def test_hidden_parameters_are_injected() -> None:
     )
 
 
+def test_the_model_fills_in_parameters_with_names_of_ours() -> None:
+    @tool
+    def play(team: str, run_context: int, fc: str) -> str:
+        """Play."""
+        return f"{team} {run_context} {fc}"
+
+    assert result_of([play], call("play", team="Bonn", run_context=1, fc="Köln")).result == "Bonn 1 Köln"
+
+
 def test_the_state_of_langgraph_is_the_session_state() -> None:
     @tool
     def look(state: Annotated[dict[str, Any], InjectedState], count: Annotated[int, InjectedState("count")]) -> str:
@@ -371,6 +380,11 @@ def test_a_tool_is_wrapped_with_settings_of_ours() -> None:
     run = agent.run("Go")
     run.tools_requiring_confirmation[0].confirmed = True
     assert agent.continue_run(run).tools[0].result == "3"
+    schema = {"type": "object", "properties": {"a": {"type": "integer", "maximum": 5}}, "required": ["a"]}
+    limited = Tool(add, json_schema=schema)
+    assert limited.spec.parameters == schema
+    assert result_of([limited], call("add", a=5)).result == "7"
+    assert result_of([limited], call("add", a=6)).tool_call_error
 
 
 def test_a_person_fills_in_an_argument() -> None:
