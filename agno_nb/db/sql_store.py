@@ -61,7 +61,7 @@ _USER_METHODS = (
     ),
     *("delete_run", "delete_runs", "delete_sessions", "get_runs", "get_run", "get_child_runs"),
     *("get_messages", "get_session_metrics", "get_usage"),
-    *("add_annotations", "delete_annotations"),
+    *("add_annotations", "get_annotations", "delete_annotations"),
     *("get_summary", "get_user_memories", "upsert_user_memory", "update_user_memory", "delete_user_memory"),
     *("clear_memories", "purge_sessions", "backup", "snapshot", "export_session", "import_session", "export_parquet"),
     *("import_parquet", "upsert_sessions", "get_user_memory", "get_all_memory_topics", "get_user_memory_stats"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import default_db
 from agno_nb.db.arrow_tables import is_a
 from agno_nb.db.base import AsyncDb, Db, as_sync
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _VALUES = ("label", "score", "comment")
 
 
+@suggest_on_unknown_kwarg({"annotated_by": "by"})
 def annotate(
     run: RunOutput | str,
     *,
@@ -61,6 +63,7 @@ def annotate(
     return _store(db).add_annotations([annotation])[0]
 
 
+@suggest_on_unknown_kwarg({"annotated_by": "by"})
 def annotate_df(df: pd.DataFrame, *, by: str | None = None, db: Db | AsyncDb | None = None) -> pd.DataFrame:
     """Annotate the runs of a DataFrame, for example of a table that was labelled in a spreadsheet.
 
@@ -113,6 +116,7 @@ def annotate_df(df: pd.DataFrame, *, by: str | None = None, db: Db | AsyncDb | N
     return after[after["annotation_id"].isin(added)].reset_index(drop=True)
 
 
+@suggest_on_unknown_kwarg({})
 def as_examples(
     runs: RunOutput | str | Iterable[RunOutput | str] | pd.DataFrame, *, db: Db | AsyncDb | None = None
 ) -> list[Message]:
