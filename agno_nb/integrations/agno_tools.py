@@ -15,7 +15,7 @@ import docstring_parser
 from agno_nb.errors import InvalidInputError
 from agno_nb.integrations.agno_values import agno_media, function_call, run_context
 from agno_nb.tools.function import Tool
-from agno_nb.tools.invoke import ForeignFunction
+from agno_nb.tools.invoke import ForeignFunction, unwrap_partial
 from agno_nb.tools.parameters import MEDIA_PARAMETERS, Parameters, SchemaParameters, check_schema
 from agno_nb.types import JsonDict
 
@@ -36,6 +36,7 @@ _CLASSES = {"Agent": "agent", "Team": "team", "RunContext": "run_context", "Func
 """Classes of agno whose instances are injected whatever the name of the parameter, with our name."""
 _ALWAYS_INJECTED = frozenset({*_CLASSES.values(), "images", "audios", "videos", "files"})
 """Parameters that agno injects, whatever their type."""
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _BY_NAME = ("session_state", "dependencies")
 """Parameters that agno 2 injects, and that no model can fill."""
 _QUESTIONS = {
@@ -112,15 +113,22 @@ class AgnoFunction(ForeignFunction):
 
     @property
     def description(self) -> str:
-        return self._described.description or ""
+        if self._described.description or self.entrypoint is None:
+            return self._described.description or ""
+        # agno does not find the docstring of a partial function.
+        return inspect.getdoc(unwrap_partial(self.entrypoint)) or ""
 
     def parameters(self, without: Collection[str] = ()) -> Parameters:
         schema: JsonDict = self._described.parameters
         check_schema(self.__name__, schema)
-        names = schema.get("properties", {}).keys()
-        if self.entrypoint is not None and names <= inspect.signature(self.entrypoint).parameters.keys():
-            return _AgnoParameters(self, schema, without)
-        return SchemaParameters(self, schema, without=without)
+        own = {} if self.entrypoint is None else inspect.signature(self.entrypoint).parameters
+        if self.entrypoint is None or not set(schema.get("properties", ())) <= own.keys():
+            return SchemaParameters(self, schema, without=without)
+        named = [name for name, each in own.items() if each.kind not in _VARIADIC and name not in self.injections]
+        if not named and any(each.kind is each.VAR_KEYWORD for each in own.values()):
+            # agno describes **kwargs as one parameter, but the function takes any.
+            return SchemaParameters(self, {"properties": {}})
+        return _AgnoParameters(self, schema, without)
 
     def __call__(self, **arguments: Any) -> Any:
         # The arguments that are injected have our names.

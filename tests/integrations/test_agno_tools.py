@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import AsyncIterator, Iterator
 from enum import Enum
@@ -403,6 +404,26 @@ def test_a_schema_given_by_hand_is_sent_as_it_is() -> None:
     assert spec_of(made).parameters == parameters
     assert result_of([made], call("any_of", n=2)).value == {"n": 2}
     assert result_of([made], call("any_of", n=0)).tool_call_error
+
+
+def test_functions_that_agno_cannot_describe_are_described_by_their_hints() -> None:
+    def add(a: int, b: int) -> int:
+        """Add."""
+        return a + b
+
+    made = Function(name="add", entrypoint=functools.partial(add, b=2))
+    assert (spec_of(made).description, [*spec_of(made).parameters["properties"]]) == ("Add.", ["a"])
+    assert result_of([made], call("add", a=40)).value == 42
+
+
+def test_a_function_with_only_variadic_parameters_takes_any_arguments() -> None:
+    @tool
+    def collect(run_context: RunContext, **values: Any) -> Any:
+        """Collect."""
+        return values
+
+    assert spec_of(collect).parameters["properties"] == {}
+    assert result_of([collect], call("collect", a=1, b=[2])).value == {"a": 1, "b": [2]}
 
 
 def test_strict_functions_require_all_parameters() -> None:
