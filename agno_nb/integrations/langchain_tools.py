@@ -67,7 +67,7 @@ class LangChainFunction(ForeignFunction):
         return [name for name in _INJECTED if name not in self._visible]
 
     def parameters(self, without: Collection[str] = ()) -> Parameters:
-        if self.source.args_schema is None and "tool_input" in self.source.args:  # A tool with one string, unnamed.
+        if self.source.args_schema is None and [*self.source.args] == ["tool_input"]:  # A tool for one string.
             properties = dict(self.source.args)
             schema: Any = {"type": "object", "properties": properties, "required": [*properties]}
         else:
