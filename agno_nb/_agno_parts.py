@@ -23,7 +23,6 @@ NO_EFFECT = {
     "build_user_context": "only a knowledge base would extend the user's message; see `resolve_in_context` for {name}",
     "structured_outputs": "`output_schema` uses the strictest mode that the server and the schema allow",
     "use_json_mode": "see `structured_outputs`",
-    "parse_response": "with an `output_schema`, `content` is an object; without one it is the text",
     "search_knowledge": "there is no knowledge base to search",
     "add_search_knowledge_instructions": "see `search_knowledge`",
     "add_learnings_to_context": "there are no learnings to add",
