@@ -103,6 +103,16 @@ NO_EFFECT_OF_MANAGERS = {
 }
 """The same for managers of summaries and memories."""
 
+NO_EFFECT_OF_TOOLS = {
+    "strict": "strict mode is used if the server and the schema of the parameters allow it",
+    "external_execution_silent": "a paused run has no text of ours as its content",
+    "title": "tools are shown with their name",
+    "annotations": "they are hints for clients of the Model Context Protocol",
+    "has_side_effects": "see `annotations`",
+    "skip_entrypoint_processing": "pass `parameters` to describe the parameters yourself",
+}
+"""The same for tools and `@tool`."""
+
 MISSING_KEYWORDS_OF_MODELS = {
     **dict.fromkeys(
         ("cache_ttl", "cache_dir"),
@@ -133,6 +143,7 @@ class AgnoKeywords(NamedTuple):
 NONE_OF_AGNO = AgnoKeywords()
 OF_RUNNABLES = AgnoKeywords(NO_EFFECT, MISSING_KEYWORDS)
 OF_MANAGERS = AgnoKeywords(NO_EFFECT_OF_MANAGERS)
+OF_TOOLS = AgnoKeywords(NO_EFFECT_OF_TOOLS)
 OF_MODELS = AgnoKeywords(NO_EFFECT_OF_MODELS, MISSING_KEYWORDS_OF_MODELS)
 
 _PROVIDERS = "aws vertexai cohere huggingface ibm nvidia perplexity fireworks cerebras"
