@@ -232,8 +232,10 @@ def _check_continuable(runnable: Runnable, run: RunOutput) -> None:
         # Continuing it would first wait for its end.
         raise RunNotContinuableError(f"run {run.run_id!r} is still running in process {os.getpid()}; stop it first")
     if not runnable.is_continuable(run):
+        remedy = "stop it first" if run.status is RunStatus.RUNNING else "use regenerate() to run its turn again"
         raise RunNotContinuableError(
-            f"cannot continue run {run.run_id!r}: it is {run.status}, not {' or '.join(sorted(runnable.continuable))}"
+            f"cannot continue run {run.run_id!r}: it is {run.status}, not {' or '.join(sorted(runnable.continuable))}; "
+            f"{remedy}"
         )
 
 
