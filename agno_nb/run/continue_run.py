@@ -138,17 +138,22 @@ async def find_earlier_child(runnable: Runnable, text: str, parent: RunContext) 
     returned if they are completed, in place of new runs.
     """
     earlier = _take_pending_child(runnable, text, parent)
-    if earlier is None and parent.run.is_reloaded and (db := store_of_run(runnable, parent)) is not None:
-        # Runs in other sessions are not read with the run that is continued.
-        child_runs = await asyncio.to_thread(db.get_child_runs, parent.run_id)
-        known = {run.run_id for run in (*parent.run.nested_runs, *parent.pending_children)}
-        parent.pending_children += [run for run in child_runs if run.run_id not in known]
+    if earlier is None and parent.run.is_reloaded:
+        await add_runs_of_other_sessions(runnable, parent)
         earlier = _take_pending_child(runnable, text, parent)
     if earlier is not None:
         restore_typed_outputs(runnable.output_schemas, [earlier])
         if earlier.status is not RunStatus.COMPLETED:
             parent.run.share_requirements(earlier)
     return earlier
+
+
+async def add_runs_of_other_sessions(runnable: Runnable, parent: RunContext) -> None:
+    """Add the nested runs of `runnable` in other sessions, which are not read with the run that is continued."""
+    if (db := store_of_run(runnable, parent)) is not None:
+        child_runs = await asyncio.to_thread(db.get_child_runs, parent.run_id)
+        known = {run.run_id for run in (*parent.run.nested_runs, *parent.pending_children)}
+        parent.pending_children += [run for run in child_runs if run.run_id not in known]
 
 
 def _take_pending_child(runnable: Runnable, text: str, parent: RunContext) -> RunOutput | None:
