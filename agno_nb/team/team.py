@@ -16,8 +16,8 @@ from agno_nb.agent.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunRespon
 from agno_nb.agent.model_calls import ModelCaller
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.base import Model
-from agno_nb.run.context import RunContext, current_tool_call_id
-from agno_nb.run.continue_run import add_runs_of_other_sessions, last_assistant_message
+from agno_nb.run.context import RunContext
+from agno_nb.run.continue_run import find_earlier_input, last_assistant_message
 from agno_nb.team import task_tools
 from agno_nb.team.delegation import (
     DELEGATE_TO_ALL,
@@ -145,7 +145,7 @@ class Team(Agent):
     async def run_member(self, member: Agent, task: str, context: RunContext) -> RunOutput:
         """Run a task with a member, nested in the run of `context`."""
         task = task if self.determine_input_for_members or self.mode is TeamMode.tasks else context.run.input
-        text = await _earlier_input(member, task, context) if context.is_continued else None
+        text = await find_earlier_input(member, task, context, without_results)
         if text is None:
             history = await asyncio.to_thread(self._team_history, context) if self.add_team_history_to_members else ""
             interactions = self._interactions(context) if self.share_member_interactions else ""
@@ -247,21 +247,6 @@ class Team(Agent):
         context.recorder.add_message(Message(role="assistant", content=answers))
         context.emit(RunEvent.run_content, content=answers)
         return True
-
-
-async def _earlier_input(member: Agent, task: str, context: RunContext) -> str | None:
-    """Return the input of the run that a repeated call had started with this task, before the team's run was paused.
-
-    What is added to the task may have changed since. The member must not be run again because of that.
-    """
-    if context.run.is_reloaded:
-        await add_runs_of_other_sessions(member, context)
-    identity, end = (current_tool_call_id.get(), member.kind, member.component_id), f"\n\n{without_results(task)}"
-    for run in context.pending_children:
-        is_same = identity == (run.parent_tool_call_id, run.kind, run.component_id)
-        if is_same and f"\n\n{without_results(run.input)}".endswith(end):
-            return run.input
-    return None
 
 
 def _latest_calls(context: RunContext) -> dict[str, ToolCall]:
