@@ -19,6 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
+from agno_nb._agno_parts import missing_attribute
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.frame_reader import FrameReader
 from agno_nb.db.group_commit import Outcome, StoreCall
@@ -882,6 +883,11 @@ class Db(FrameReader):
 
     def close(self) -> None:
         """Close connections and files. Using the store again reopens them."""
+
+    if not TYPE_CHECKING:  # Type checkers would accept any attribute.
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing_attribute(self, name)
 
 
 def _awaited(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[AsyncDb, P], Coroutine[Any, Any, T]]:

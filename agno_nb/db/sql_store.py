@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from agno_nb._agno_parts import OF_STORES
 from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
 from agno_nb.db import (
     archive,
@@ -91,7 +92,7 @@ def _in_transaction(
     return method
 
 
-@suggest_in_methods(*_USER_METHODS)
+@suggest_in_methods(*_USER_METHODS, agno=OF_STORES)
 class SqlDb(Db):
     """A store behind a SQL driver.
 

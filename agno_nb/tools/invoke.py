@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import functools
 import inspect
+import sys
 import types
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ class ToolFailure(Exception):
 class ForeignFunction:
     """A tool of another package as a function for :class:`~agno_nb.tools.Tool`, which is called with keywords.
 
-    Two of them are equal if they are of the same object with the same settings.
+    Two of them are equal if they are of the same object with the same settings. Each is equal to its object.
     """
 
     def __init__(self, source: Any, settings: Mapping[str, Any], target: Callable[..., Any] | None) -> None:
@@ -71,7 +72,7 @@ class ForeignFunction:
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ForeignFunction):
-            return NotImplemented
+            return self.source is other
         return self.source is other.source and self.settings == other.settings
 
     __hash__ = None  # type: ignore[assignment]  # Settings may change.
@@ -98,6 +99,14 @@ def unwrap_partial(function: Callable[..., Any]) -> Callable[..., Any]:
     while isinstance(function, functools.partial):
         function = function.func
     return function
+
+
+def found_by_name(module: str | None, name: str) -> Any:
+    """Return an attribute of a module by its qualified name, or None."""
+    found: Any = sys.modules.get(module or "")
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 def is_async(function: Callable[..., Any]) -> bool:

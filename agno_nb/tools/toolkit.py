@@ -174,9 +174,7 @@ class Toolkit:
         """Return the tools by name."""
         return self.functions
 
-    def get_async_functions(self) -> dict[str, Tool]:
-        """Return the tools by name: async functions are tools like all others."""
-        return self.functions
+    get_async_functions = get_functions
 
     def __repr__(self) -> str:
         return f"{displayable(self.name)}(tools={[*self.functions]})"

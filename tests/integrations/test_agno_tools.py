@@ -213,6 +213,25 @@ def test_results_are_cached() -> None:
     assert calls == [2]
 
 
+@tool(cache_results=True)
+def counted_calls(number: int) -> int:
+    """Count calls."""
+    CALLS.append(number)
+    return len(CALLS)
+
+
+CALLS: list[int] = []
+
+
+def test_results_are_cached_in_a_directory(tmp_path: Any) -> None:
+    counted_calls.cache_dir = str(tmp_path)
+    for _ in range(2):
+        # As in another process, which has another agent.
+        assert result_of([counted_calls], call("counted_calls", number=2)).value == 1
+    assert CALLS == [2]
+    assert len([*tmp_path.glob("*.json")]) == 1
+
+
 def test_instructions_are_added_to_the_system_prompt() -> None:
     @tool(instructions="Look first.")
     def look() -> str:

@@ -99,7 +99,8 @@ def workflow(db: Db, user_id: str | None) -> Runnable:
 
 MAKERS = [agent, team, workflow]
 NOT_OF_A_SESSION = {"start_new_session", "automatic_session_id", "cancel_run", "acancel_run"}
-"""They make ids and read nothing, or stop a run of this process whose id the caller has, whoever the user of it is."""
+"""They make ids and read nothing, or stop a run of this process whose id the caller has, whoever the user of it is, as
+docs/agents.md says: agno's have no user either, and a run that has not started has no owner to check."""
 
 
 def parameters_of(name: str, cls: type) -> dict[str, inspect.Parameter]:
