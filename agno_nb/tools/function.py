@@ -16,7 +16,7 @@ import docstring_parser
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, describe, failed_save
 from agno_nb.exceptions import AgentRunException
-from agno_nb.tools.images import ToolResult, to_text_and_images
+from agno_nb.tools.images import ToolResult, to_text_and_media
 from agno_nb.tools.invoke import Hook, call_sync_or_async, is_async, matching_kwargs, unwrap_partial, wrap_hook
 from agno_nb.tools.parameters import InvalidArguments, Parameters, SchemaParameters
 from agno_nb.tools.result_cache import MISSING, ResultCache, result_key
@@ -280,7 +280,7 @@ class Tool:
         hooks: Sequence[Hook] = (),
         sees_images: bool = False,
     ) -> list[Media]:
-        """Execute `call` and set its result; return the images of the result if the model sees them.
+        """Execute `call` and set its result; return the media of the result.
 
         If the arguments are not valid or the function raises, the result is the error message for the model. `injected`
         has the values of injected parameters, `user_input` the arguments provided by a person, and `hooks` further tool
@@ -291,13 +291,13 @@ class Tool:
         except InvalidArguments as error:
             call.result, call.tool_call_error = str(error), True
             return []
-        images: list[Media] = []
+        media: list[Media] = []
         function_call = FunctionCall(self, call, arguments)
         deadline = asyncio.timeout(self.timeout_s)
         try:
             async with deadline:
                 call.value = await self._call(function_call, arguments, injected, hooks)
-                call.result, images = await to_text_and_images(call.value, sees_images=sees_images)
+                call.result, media = await to_text_and_media(call.value, sees_images=sees_images)
                 if self.post_hook is not None:
                     await call_sync_or_async(
                         self.post_hook, **matching_kwargs(self.post_hook, {**injected, "fc": function_call})
@@ -318,7 +318,7 @@ class Tool:
                 call.result = f"{self.name} did not finish within {self.timeout_s:g} seconds, so there is no result."
                 if not is_async(self.function):
                     call.result += " It cannot be stopped and may still be running; continue without it."
-        return [] if call.tool_call_error else images
+        return [] if call.tool_call_error else media
 
     async def _call(
         self, call: FunctionCall, arguments: dict[str, Any], injected: Mapping[str, Any], hooks: Sequence[Hook]
