@@ -240,6 +240,8 @@ class Agent(RunMessages, ModelConfiguration):
             # The answer after the last message is the run's.
             context.emit(RunEvent.run_content, content="", discards_content=True)
             await loop.run()
+        if context.run.status is RunStatus.RUNNING:
+            context.emit(RunEvent.run_content_completed)
         if self.post_hooks and context.run.status is RunStatus.RUNNING:
             await run_post_hooks(self.post_hooks, self, context)
         if self.save_response_to_file is not None and context.run.status is RunStatus.RUNNING:

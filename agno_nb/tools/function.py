@@ -17,12 +17,21 @@ from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, describe, failed_save
 from agno_nb.exceptions import AgentRunException
 from agno_nb.tools.images import ToolResult, to_text_and_media
-from agno_nb.tools.invoke import Hook, call_sync_or_async, is_async, matching_kwargs, unwrap_partial, wrap_hook
+from agno_nb.tools.invoke import (
+    Hook,
+    call_sync_or_async,
+    call_with_events,
+    is_async,
+    matching_kwargs,
+    unwrap_partial,
+    wrap_hook,
+)
 from agno_nb.tools.parameters import InvalidArguments, Parameters, SchemaParameters
 from agno_nb.tools.result_cache import MISSING, ResultCache, result_key
 from agno_nb.types import (
     Alias,
     ApprovalKind,
+    CustomEvent,
     FeedbackOption,
     FeedbackQuestion,
     JsonDict,
@@ -326,6 +335,12 @@ class Tool:
         if self.pre_hook is not None:
             await call_sync_or_async(self.pre_hook, **matching_kwargs(self.pre_hook, {**injected, "fc": call}))
 
+        def send_event(event: CustomEvent) -> None:
+            event.tool_call_id = event.tool_call_id or call.call.tool_call_id
+            # Only a run has one; a tool may be called without.
+            if (context := injected.get("run_context")) is not None:
+                context.send(event)
+
         async def innermost(**arguments_of_call: Any) -> Any:
             kwargs = self.parameters.kwargs_for_call(arguments_of_call, injected)
             key = None
@@ -334,8 +349,8 @@ class Tool:
                 key = result_key(self.function, self.name, arguments_of_call, kwargs, user_id)
                 if (cached := self._cache.get(key)) is not MISSING:
                     return cached
-            value = await call_sync_or_async(
-                self.function, *self.parameters.positional_arguments(arguments_of_call), **kwargs
+            value = await call_with_events(
+                send_event, self.function, *self.parameters.positional_arguments(arguments_of_call), **kwargs
             )
             if self._cache is not None:
                 self._cache.put(key, value)

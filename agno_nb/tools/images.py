@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
@@ -23,7 +23,7 @@ _URLS = ("https://", "http://", *(f"data:{each}" for each in _TYPES))
 
 
 @suggest_on_unknown_kwarg({})
-@dataclass
+@dataclass(repr=False)
 class ToolResult:
     """The result of a tool with images and other media, which are stored and in `images`, `files` etc. of the run.
 
@@ -48,6 +48,10 @@ class ToolResult:
     """`File` objects, or bytes of other files."""
     metadata: JsonDict | None = field(default=None, kw_only=True)
     """Values for the program, which has them in ``run.tools[i].value.metadata``. They are neither sent nor stored."""
+
+    def __repr__(self) -> str:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return f"ToolResult({', '.join(f'{name}={value!r}' for name, value in values.items() if value)})"
 
 
 def as_png(value: Any) -> bytes | None:

@@ -18,7 +18,17 @@ from agno_nb.run.options import RunOptions, first_set
 from agno_nb.run.runnable import Runnable
 from agno_nb.tools.invoke import call_sync_or_async, not_exiting
 from agno_nb.tools.result import to_text
-from agno_nb.types import OnError, RunEvent, RunOutput, RunOutputEvent, RunStatus, StepKind, StepOutput, StepStatus
+from agno_nb.types import (
+    CustomEvent,
+    OnError,
+    RunEvent,
+    RunOutput,
+    RunOutputEvent,
+    RunStatus,
+    StepKind,
+    StepOutput,
+    StepStatus,
+)
 from agno_nb.workflow.execution import Node, WorkflowExecution
 from agno_nb.workflow.human_review import HumanReview, WorkflowRejected, message_with_answers, takes_review_keywords
 from agno_nb.workflow.types import StepInput
@@ -274,7 +284,10 @@ async def _run_function(
 
     def collect(piece: Any) -> None:
         pieces.append(piece)
-        if isinstance(piece, str):
+        if isinstance(piece, CustomEvent):
+            piece.step = path
+            execution.context.send(piece)
+        elif isinstance(piece, str):
             execution.context.emit(RunEvent.step_output, content=piece, step=path)
 
     called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
