@@ -23,7 +23,6 @@ NO_EFFECT = {
     "build_user_context": "only a knowledge base would extend the user's message; see `resolve_in_context` for {name}",
     "structured_outputs": "`output_schema` uses the strictest mode that the server and the schema allow",
     "use_json_mode": "see `structured_outputs`",
-    "parse_response": "with an `output_schema`, `content` is an object; without one it is the text",
     "search_knowledge": "there is no knowledge base to search",
     "add_search_knowledge_instructions": "see `search_knowledge`",
     "add_learnings_to_context": "there are no learnings to add",
@@ -110,6 +109,16 @@ NO_EFFECT_OF_SESSIONS = dict.fromkeys(
 )
 """The same for sessions."""
 
+NO_EFFECT_OF_TOOLS = {
+    "strict": "strict mode is used if the server and the schema of the parameters allow it",
+    "external_execution_silent": "a paused run has no text of ours as its content",
+    "title": "tools are shown with their name",
+    "annotations": "they are hints for clients of the Model Context Protocol",
+    "has_side_effects": "see `annotations`",
+    "skip_entrypoint_processing": "pass `parameters` to describe the parameters yourself",
+}
+"""The same for tools and `@tool`."""
+
 MISSING_KEYWORDS_OF_MODELS = {
     **dict.fromkeys(
         ("cache_ttl", "cache_dir"),
@@ -174,6 +183,7 @@ OF_STORES = AgnoKeywords(
     }
 )
 OF_SESSIONS = AgnoKeywords(NO_EFFECT_OF_SESSIONS)
+OF_TOOLS = AgnoKeywords(NO_EFFECT_OF_TOOLS)
 OF_MODELS = AgnoKeywords(NO_EFFECT_OF_MODELS, MISSING_KEYWORDS_OF_MODELS)
 
 _PROVIDERS = "aws vertexai cohere huggingface ibm nvidia perplexity fireworks cerebras"

@@ -111,6 +111,9 @@ class Agent(RunMessages, ModelConfiguration):
     output_schema: type[BaseModel] | JsonDict | None = None
     """Schema of the answer: a pydantic model, a JSON schema, or the ``{"type": "json_schema", ...}`` of an OpenAI
     request. `content` is then an object of that schema."""
+    parse_response: bool = True
+    """Parse the answer with the `output_schema`. If False, the model is asked for that form, and `content` is its text,
+    which is not checked."""
     save_response_to_file: str | None = None
     """Path of a file to write each answer to, such as ``"answers/{session_id}.md"``. ``{name}``, ``{session_id}``,
     ``{user_id}``, ``{run_id}`` and ``{message}`` are replaced, and the folder is created."""
@@ -226,6 +229,7 @@ class Agent(RunMessages, ModelConfiguration):
             caller=caller,
             executor=executor,
             schema=OutputSchema(schema) if schema is not None else None,
+            parses=schema is not None and self.parse_response,
             tool_choice=self.tool_choice,
             parse_text_tool_calls=self.parse_text_tool_calls,
             is_final=functools.partial(self._is_final, context),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -83,10 +83,11 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
         if self.pre_hooks:
             await run_pre_hooks(self.pre_hooks, self, context)
         if self._resolves_message(context):
-            message.content = fill_template(message.content or "", self._values(context))
+            # Whoever writes the message must not read the dependencies, which may have keys.
+            message.content = fill_template(message.content or "", self._values(context, dependencies={}))
 
-    def _values(self, context: RunContext) -> dict[str, Any]:
-        """Return the values that replace ``{name}`` in the prompt of a run."""
+    def _values(self, context: RunContext, *, dependencies: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the values that replace ``{name}`` in the prompt of a run; `dependencies` are by default the run's."""
         if not self.resolve_in_context:
             return {}
         metadata, state = context.metadata or {}, context.session_state
@@ -96,7 +97,7 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
             "current_session_id": run.session_id,
             "current_run_id": run.run_id,
             **metadata,
-            **context.dependencies,
+            **(context.dependencies if dependencies is None else dependencies),
             **state,
             "user_id": run.user_id,
         }

@@ -20,6 +20,7 @@ from agno_nb.db.encoding import JSON_COLUMNS, Row, from_json, is_readable, micro
 from agno_nb.types import (
     SESSION_CLASSES,
     TOKEN_COUNTS,
+    Annotation,
     CellInfo,
     ContextReport,
     JsonDict,
@@ -114,6 +115,7 @@ MESSAGE_MEDIA = ObjectTable("raw_message_media", Media)
 VARIABLES = ObjectTable("raw_variables", Variable)
 STEPS = ObjectTable("raw_steps", StepOutput, renamed={"child_run_id": "run_id"})
 SUMMARIES = ObjectTable("raw_summaries", SessionSummary)
+ANNOTATIONS = ObjectTable("raw_annotations", Annotation)
 MEMORIES = ObjectTable("raw_memories", UserMemory)
 
 

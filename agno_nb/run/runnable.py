@@ -124,11 +124,13 @@ class Runnable(RunMethods, SessionMethods, DisplayMethods, ABC):
             `update` has a name that is not a setting.
         """
         other = deepcopy(self)
-        settings = [each.name for each in fields(self) if each.init]
-        for name, value in (update or {}).items():
+        changes, settings = update or {}, [each.name for each in fields(self) if each.init]
+        for name in changes:
             if name not in settings:
                 raise UnknownArgumentError(f"{self!r} has no setting {name!r}: {nearest(name, settings)}")
-            setattr(other, name, value)
+        for name in settings:  # In the order of the constructor.
+            if name in changes:
+                setattr(other, name, changes[name])
         other.validate_settings()
         return other
 

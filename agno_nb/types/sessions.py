@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, Self
@@ -130,6 +130,10 @@ class SessionRows:
         """Accept any user."""
 
 
+_CHANGEABLE: dict[str, Callable[[], Any]] = {"session_name": lambda: None, "session_state": dict}
+"""The names of a session's data that can be set, each with a function that returns the value after its deletion."""
+
+
 class SessionData(dict[str, Any]):
     """The data of a session as agno has them. Changes of the name and the state change the session too."""
 
@@ -143,14 +147,31 @@ class SessionData(dict[str, Any]):
         super().__init__({name: value for name, value in found.items() if value is not None})
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name not in ("session_name", "session_state"):
+        if name in _CHANGEABLE:
+            setattr(self._session, name, value)
+        elif name not in self or self[name] != value:
             raise _not_stored(name)
-        setattr(self._session, name, value)
         super().__setitem__(name, value)
 
-    def update(self, *others: Any, **values: Any) -> None:
-        for name, value in dict(*others, **values).items():
-            self[name] = value
+    def __delitem__(self, name: str) -> None:
+        if name in self and name not in _CHANGEABLE:
+            raise InvalidInputError(f"session_data[{name!r}] cannot be deleted; delete session_name or session_state")
+        super().__delitem__(name)
+        setattr(self._session, name, _CHANGEABLE[name]())
+
+    # The methods of a dict would not call the two above.
+    update, setdefault = MutableMapping.update, MutableMapping.setdefault
+    popitem, clear = MutableMapping.popitem, MutableMapping.clear
+
+    def pop(self, name: str, *default: Any) -> Any:
+        value = self[name] if name in self or not default else default[0]
+        if name in self:
+            del self[name]
+        return value
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
+        self.update(other)
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
@@ -255,6 +276,13 @@ class Session:
     def session_data(self) -> SessionData:
         """Name, state and origin of the session as a dict. Changes of the name and the state change the session."""
         return SessionData(self)
+
+    @session_data.setter
+    def session_data(self, data: Mapping[str, Any] | None) -> None:
+        known, given = self.session_data, data or {}
+        for name in _CHANGEABLE.keys() & known.keys() - given.keys():
+            del known[name]
+        known.update(given)
 
     @property
     def agent_id(self) -> str | None:

@@ -14,6 +14,7 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, NestedRunPaused, describe, failed_save, leaves
 from agno_nb.event_loop import in_own_loop, in_thread, is_closing
 from agno_nb.run.context import current_step
+from agno_nb.run.continue_run import find_earlier_input
 from agno_nb.run.options import RunOptions, first_set
 from agno_nb.run.runnable import Runnable
 from agno_nb.tools.invoke import call_sync_or_async, not_exiting
@@ -183,13 +184,17 @@ class Step(Node):
             return await _run_function(self._executor, step_input, execution)
         text = message_with_answers(step_input.message, step_input.additional_data)
         if execution.add_history if self.add_workflow_history is None else self.add_workflow_history:
-            count = execution.num_history_runs if self.num_history_runs is None else self.num_history_runs
-            history = await asyncio.to_thread(step_input.get_workflow_history_context, count)
-            text = f"{history}\n\n{text}" if history else text
+            earlier = await find_earlier_input(self._executor, text, execution.context)
+            text = earlier or await self._with_history(text, step_input, execution)
         run = await self._run_executor(self._executor, text, execution)
         if run.status is RunStatus.CANCELLED:
             raise WorkflowRejected(run.get_content_as_string())
         return StepOutput(run.content, run_id=run.run_id)
+
+    async def _with_history(self, text: str, step_input: StepInput, execution: WorkflowExecution) -> str:
+        count = execution.num_history_runs if self.num_history_runs is None else self.num_history_runs
+        history = await asyncio.to_thread(step_input.get_workflow_history_context, count)
+        return f"{history}\n\n{text}" if history else text
 
     async def _run_executor(self, executor: Runnable, text: str, execution: WorkflowExecution) -> RunOutput:
         """Run the agent, team or workflow, with events if it pauses, or continues after a pause."""

@@ -152,8 +152,10 @@ class Workflow(Runnable, Configuration):
                 outputs = await run_sequence(self._nodes, step_input, execution)
             else:
 
-                async def run_steps(query: str) -> list[StepOutput]:
-                    return await run_sequence(self._nodes, replace(step_input, input=query), execution)
+                async def run_steps(query: str, place: int) -> list[StepOutput]:
+                    # The steps of further queries have paths of their own: no step is named "".
+                    of_query = replace(execution, path=f"#{place + 1}") if place else execution
+                    return await run_sequence(self._nodes, replace(step_input, input=query), of_query)
 
                 answer, outputs = await converse(self.agent, run.input, context, run_steps)
         except BaseException as error:
