@@ -235,6 +235,11 @@ class Tool:
 
     def input_fields(self, call: ToolCall) -> list[UserInputField]:
         """Return the fields that a person has to fill in before `call`."""
+        return self.user_input_schema
+
+    @property
+    def user_input_schema(self) -> list[UserInputField]:
+        """New fields for the arguments that a person provides; empty if the model writes all of them."""
         schema = self.parameters.schema()
         shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
         return [
