@@ -115,6 +115,7 @@ NO_EFFECT_OF_TOOLS = {
     "title": "tools are shown with their name",
     "annotations": "they are hints for clients of the Model Context Protocol",
     "has_side_effects": "see `annotations`",
+    "user_input_schema": "the fields are made from `user_input_fields` and the type hints, in agno too",
     "skip_entrypoint_processing": "pass `parameters` to describe the parameters yourself",
 }
 """The same for tools and `@tool`."""

@@ -37,8 +37,8 @@ MODULES = {
     "agno_nb.db.base": ["AsyncDb", "CellTurn", "ContextQuery", "OpenedRun"],
     "agno_nb.utils.pprint": ["pprint_run_response"],
 }
-TAKES_NAMES_OF_YOURS = {"SqlTools", "query", "call"}
-"""Every keyword is the name of a DataFrame, or of an argument."""
+TAKES_NAMES_OF_YOURS = {"SqlTools", "query", "call", "CustomEvent"}
+"""Every keyword is the name of a DataFrame, of an argument, or of a value of an event."""
 NOT_CALLED_BY_USERS = {
     "load_ipython_extension", "unload_ipython_extension", "StoreContract", "SessionReader",
     "DictMethods", "WithMedia",

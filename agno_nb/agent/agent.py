@@ -224,40 +224,45 @@ class Agent(RunMessages, ModelConfiguration):
 
             connections = await connect(toolkits)
         try:
-            if tools:
-                context.tool_instructions = tool_instructions(tools)
-            context.tools = tools
-            executor = self._tool_executor(context, caller, tools)
-            if caller.model.notice is not None and context.takes_notice():
-                notice = f"{caller.model.notice} {self._how_to_change_model()}"
-                context.emit(RunEvent.model_notice, content=notice, details={})
-            schema = context.output_schema = context.options.get("output_schema") or self.output_schema
-            loop = RunLoop(
-                caller=caller,
-                executor=executor,
-                schema=OutputSchema(schema) if schema is not None else None,
-                parses=schema is not None and self.parse_response,
-                tool_choice=self.tool_choice,
-                parse_text_tool_calls=self.parse_text_tool_calls,
-                is_final=functools.partial(self._is_final, context),
-            )
-            if context.is_continued:
-                self._restore_run(context)
-            else:
-                await self._send_messages(context)
-            await loop.run()
-            while (text := self._next_message(context)) is not None:
-                context.recorder.add_message(Message(role="user", content=text))
-                # The answer after the last message is the run's.
-                context.emit(RunEvent.run_content, content="", discards_content=True)
-                await loop.run()
-            if self.post_hooks and context.run.status is RunStatus.RUNNING:
-                await run_post_hooks(self.post_hooks, self, context)
-            if self.save_response_to_file is not None and context.run.status is RunStatus.RUNNING:
-                await asyncio.to_thread(write_response, self.save_response_to_file, context.run)
+            await self._answer(context, caller, tools)
         finally:
             if connections is not None:
                 await connections.aclose()
+
+    async def _answer(self, context: RunContext, caller: ModelCaller, tools: Sequence[Any]) -> None:
+        if tools:
+            context.tool_instructions = tool_instructions(tools)
+        context.tools = tools
+        executor = self._tool_executor(context, caller, tools)
+        if caller.model.notice is not None and context.takes_notice():
+            notice = f"{caller.model.notice} {self._how_to_change_model()}"
+            context.emit(RunEvent.model_notice, content=notice, details={})
+        schema = context.output_schema = context.options.get("output_schema") or self.output_schema
+        loop = RunLoop(
+            caller=caller,
+            executor=executor,
+            schema=OutputSchema(schema) if schema is not None else None,
+            parses=schema is not None and self.parse_response,
+            tool_choice=self.tool_choice,
+            parse_text_tool_calls=self.parse_text_tool_calls,
+            is_final=functools.partial(self._is_final, context),
+        )
+        if context.is_continued:
+            self._restore_run(context)
+        else:
+            await self._send_messages(context)
+        await loop.run()
+        while (text := self._next_message(context)) is not None:
+            context.recorder.add_message(Message(role="user", content=text))
+            # The answer after the last message is the run's.
+            context.emit(RunEvent.run_content, content="", discards_content=True)
+            await loop.run()
+        if context.run.status is RunStatus.RUNNING:
+            context.emit(RunEvent.run_content_completed)
+        if self.post_hooks and context.run.status is RunStatus.RUNNING:
+            await run_post_hooks(self.post_hooks, self, context)
+        if self.save_response_to_file is not None and context.run.status is RunStatus.RUNNING:
+            await asyncio.to_thread(write_response, self.save_response_to_file, context.run)
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
         context.budgets, context.request_limit = self.budgets, self.request_limit

@@ -154,7 +154,7 @@ class ToolExecutor:
         started = time.perf_counter()
         context = self.context
         tool = self.tools.get(call.tool_name) if is_allowed else None
-        images: list[Media] = []
+        media: list[Media] = []
         argument_error = self._request_approval(call, tool)
         requirement = next((one for one in context.run.requirements if one.tool is call), None)
         if requirement is not None and not requirement.is_resolved:
@@ -175,14 +175,14 @@ class ToolExecutor:
             call.result = f"There is no tool {call.tool_name!r}. The tools are: {', '.join(self.tools) or 'none'}."
             call.tool_call_error = True
         else:
-            images = await self._call(tool, call, user_input_args(requirement))
+            media = await self._call(tool, call, user_input_args(requirement))
             if call.result is None:
                 # A run that it started is paused. The call is repeated when that run is continued.
                 if requirement is not None:
                     requirement.started_at = None
                 return
         call.duration_s = time.perf_counter() - started
-        result_message.media = images
+        result_message.media = media
         if call.artifact is not None:
             result_message.provider_data = {"artifact": call.artifact}
         context.recorder.mark_unsaved(_fill_result(result_message, call))
@@ -190,7 +190,7 @@ class ToolExecutor:
         await context.recorder.save()
 
     async def _call(self, tool: Tool, call: ToolCall, user_input: JsonDict | None) -> list[Media]:
-        """Call a tool, and return the images to send. The call has no result if a run that it started is paused."""
+        """Call a tool, and return the media of its result. There is no result if a run that it started is paused."""
         current_tool_call_id.set(call.tool_call_id)
         try:
             injected = {**_media_by_parameter(self.context.message.media), **self.injected}

@@ -8,7 +8,7 @@ from typing import Any
 
 from agno_nb import media
 from agno_nb.tools.images import ToolResult
-from agno_nb.types import Media, counted
+from agno_nb.types import Media
 
 _MEDIA = {"Image": media.Image, "Audio": media.Audio, "Video": media.Video, "File": media.File}
 _SOURCES = ("content", "filepath", "url")
@@ -42,14 +42,9 @@ def agno_media(value: Media) -> Any:
 def as_our_value(value: Any) -> Any:
     """Return the result of a tool with agno's ToolResult and media as ours; other values unchanged."""
     if _is_of(value, ("ToolResult",)):
-        others = {kind: getattr(value, kind, None) or () for kind in ("audios", "videos", "files")}
-        notes = [
-            f"{counted(len(each), kind.removesuffix('s'))} not shown. The user's program has it."
-            for kind, each in others.items()
-            if each
-        ]
-        text = "\n".join([value.content, *notes])
-        return ToolResult(text, images=_all_ours(value.images or ()), artifact=getattr(value, "metadata", None))
+        kinds = ("images", "videos", "audios", "files")
+        lists: dict[str, Any] = {kind: _all_ours(getattr(value, kind, None) or ()) for kind in kinds}
+        return ToolResult(value.content, **lists, artifact=getattr(value, "metadata", None))
     if _is_of(value, _MEDIA):
         given = {name: found for name in _SOURCES if (found := getattr(value, name, None)) is not None}
         name, source = next(iter(given.items()))

@@ -20,6 +20,7 @@ from agno_nb.run.options import RunOptions
 from agno_nb.run.recorder import RunRecorder
 from agno_nb.types import (
     Budget,
+    CustomEvent,
     JsonDict,
     Message,
     Metrics,
@@ -213,9 +214,18 @@ class RunContext:
         **values
             Fields of :class:`~agno_nb.types.RunOutputEvent`.
         """
-        if not self.has_listener:
-            return
-        made = make_event(self.run, event, **values)
+        if self.has_listener:
+            self._send(make_event(self.run, event, **values))
+
+    def send(self, event: CustomEvent) -> None:
+        """Send an event of the program, with the IDs of the run."""
+        own = make_event(self.run, RunEvent.custom_event)
+        for name in ("run_id", "session_id", "parent_run_id", "parent_tool_call_id", "component_id", "component_name"):
+            setattr(event, name, getattr(own, name))
+        event.kind, event.step = own.kind, event.step or own.step
+        self._send(event)
+
+    def _send(self, made: RunOutputEvent) -> None:
         if (workflow := self._workflow) is not None:
             made.workflow_id, made.workflow_name = workflow.run.component_id, workflow.run.component_name
             made.workflow_run_id = workflow.run_id

@@ -91,14 +91,17 @@ async def _with_run_output(work: Coroutine[Any, Any, RunOutput], emit: Callable[
     return run
 
 
+_SHOWN = (RunEvent.run_content.name, RunEvent.custom_event.name)
+
+
 def _only_content(emit: Emit) -> Emit:
-    """Return a listener that forwards the content and the final event of the outermost run to `emit`."""
+    """Return a listener that forwards the content, custom events and the final event of the outermost run to `emit`."""
     outer_run_id: str | None = None
 
     def forward(event: RunOutputEvent) -> None:
         nonlocal outer_run_id
         outer_run_id = outer_run_id or event.run_id
-        if event.run_id == outer_run_id and (event.event.name == RunEvent.run_content.name or event.is_final):
+        if event.run_id == outer_run_id and (event.event.name in _SHOWN or event.is_final):
             emit(event)
 
     return forward

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agno_nb.types import RunOutput as WorkflowRunOutput, RunOutputEvent, SessionType, WorkflowRunEvent, event_classes
+from agno_nb.types import (
+    CustomEvent,
+    RunOutput as WorkflowRunOutput,
+    RunOutputEvent,
+    SessionType,
+    WorkflowRunEvent,
+    event_classes,
+)
 
 _CLASSES = event_classes(SessionType.WORKFLOW, WorkflowRunEvent, base="BaseWorkflowRunOutputEvent", module=__name__)
 globals().update(_CLASSES)
 WorkflowRunOutputEvent: type[RunOutputEvent] = _CLASSES["BaseWorkflowRunOutputEvent"]
-__all__ = ["WorkflowRunEvent", "WorkflowRunOutput", "WorkflowRunOutputEvent", *_CLASSES]
+__all__ = ["CustomEvent", "WorkflowRunEvent", "WorkflowRunOutput", "WorkflowRunOutputEvent", *_CLASSES]
 
 if TYPE_CHECKING:
 

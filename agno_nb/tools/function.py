@@ -17,7 +17,7 @@ from agno_nb._agno_parts import OF_TOOLS
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, describe, failed_save
 from agno_nb.exceptions import as_agent_run_exception
-from agno_nb.tools.images import ToolResult, as_known, json_artifact, to_text_and_images
+from agno_nb.tools.images import ToolResult, as_known, json_artifact, to_text_and_media
 from agno_nb.tools.invoke import (
     PLAIN_FUNCTIONS,
     ForeignFunction,
@@ -25,6 +25,7 @@ from agno_nb.tools.invoke import (
     ToolFailure,
     as_foreign_function,
     call_sync_or_async,
+    call_with_events,
     found_by_name,
     is_async,
     matching_kwargs,
@@ -36,6 +37,7 @@ from agno_nb.tools.result_cache import MISSING, ResultCache
 from agno_nb.types import (
     Alias,
     ApprovalKind,
+    CustomEvent,
     FeedbackOption,
     FeedbackQuestion,
     JsonDict,
@@ -256,6 +258,11 @@ class Tool:
 
     def input_fields(self, call: ToolCall) -> list[UserInputField]:
         """Return the fields that a person has to fill in before `call`."""
+        return self.user_input_schema
+
+    @property
+    def user_input_schema(self) -> list[UserInputField]:
+        """New fields for the arguments that a person provides; empty if the model writes all of them."""
         schema = self.parameters.schema()
         shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
         return [
@@ -290,7 +297,7 @@ class Tool:
         hooks: Sequence[Hook] = (),
         sees_images: bool = False,
     ) -> list[Media]:
-        """Execute `call` and set its result; return the images of the result if the model sees them.
+        """Execute `call` and set its result; return the media of the result.
 
         If the arguments are not valid or the function raises, the result is the error message for the model. `injected`
         has the values of injected parameters, `user_input` the arguments provided by a person, and `hooks` further tool
@@ -301,14 +308,14 @@ class Tool:
         except InvalidArguments as error:
             call.result, call.tool_call_error = str(error), True
             return []
-        images: list[Media] = []
+        media: list[Media] = []
         function_call = FunctionCall(self, call, arguments)
         deadline = asyncio.timeout(self.timeout_s)
         try:
             async with deadline:
                 call.value = as_known(await self._call(function_call, arguments, injected, hooks))
                 call.artifact = json_artifact(call.value)
-                call.result, images = await to_text_and_images(call.value, sees_images=sees_images)
+                call.result, media = await to_text_and_media(call.value, sees_images=sees_images)
                 if self.post_hook is not None:
                     await call_sync_or_async(
                         self.post_hook, **matching_kwargs(self.post_hook, {**injected, "fc": function_call})
@@ -330,13 +337,19 @@ class Tool:
                 call.result = f"{self.name} did not finish within {self.timeout_s:g} seconds, so there is no result."
                 if not is_async(self.function):
                     call.result += " It cannot be stopped and may still be running; continue without it."
-        return [] if call.tool_call_error else images
+        return [] if call.tool_call_error else media
 
     async def _call(
         self, call: FunctionCall, arguments: dict[str, Any], injected: Mapping[str, Any], hooks: Sequence[Hook]
     ) -> Any:
         if self.pre_hook is not None:
             await call_sync_or_async(self.pre_hook, **matching_kwargs(self.pre_hook, {**injected, "fc": call}))
+
+        def send_event(event: CustomEvent) -> None:
+            event.tool_call_id = event.tool_call_id or call.call.tool_call_id
+            # Only a run has one; a tool may be called without.
+            if (context := injected.get("run_context")) is not None:
+                context.send(event)
 
         async def innermost(**arguments_of_call: Any) -> Any:
             kwargs = self.parameters.kwargs_for_call(arguments_of_call, {**injected, "fc": call})
@@ -346,8 +359,8 @@ class Tool:
                 key = self._cache.key(self.name, arguments_of_call, kwargs, user_id)
                 if (cached := self._cache.get(key)) is not MISSING:
                     return cached
-            value = await call_sync_or_async(
-                self.function, *self.parameters.positional_arguments(arguments_of_call), **kwargs
+            value = await call_with_events(
+                send_event, self.function, *self.parameters.positional_arguments(arguments_of_call), **kwargs
             )
             if self._cache is not None:
                 self._cache.put(key, value)

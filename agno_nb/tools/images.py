@@ -1,4 +1,4 @@
-"""Images that tools return. Models that see are sent them next to the text of the result."""
+"""Images and other media that tools return. They are sent to models that read them, next to the text of the result."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import io
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.arrow_tables import is_a
 from agno_nb.errors import InvalidInputError
 from agno_nb.event_loop import in_thread
-from agno_nb.media import Image
+from agno_nb.media import Audio, File, Image, Video
 from agno_nb.tools.result import ATTACHED, NOT_SHOWN, repr_without_address, to_text
-from agno_nb.types import Media, counted, is_deeper
+from agno_nb.types import Alias, Media, counted, is_deeper
 
 MAX_IMAGES = 10
 """Number of images of a result that are sent. Longer lists are results without images."""
@@ -26,12 +26,13 @@ _MAX_DEPTH = 100
 _URLS = ("https://", "http://", *(f"data:{each}" for each in _TYPES))
 
 
-@suggest_on_unknown_kwarg({})
-@dataclass(kw_only=False)
+@suggest_on_unknown_kwarg({"metadata": "artifact"})
+@dataclass(repr=False)
 class ToolResult:
-    """The result of a tool with images.
+    """The result of a tool with images and other media, which are stored and in `images`, `files` etc. of the run.
 
-    A tool can also return a single image, or a list or tuple with images among other values.
+    They are sent to models that are known to read them; other models are sent their names. A tool can also return a
+    single image, or a list or tuple with images among other values.
 
     Examples
     --------
@@ -40,12 +41,24 @@ class ToolResult:
     """
 
     content: Any = ""
-    """The result without its images: text, or any other value that a tool may return."""
-    images: Sequence[Any] = ()
+    """The result without its media: text, or any other value that a tool may return."""
+    images: Sequence[Any] | None = ()
     """Images: matplotlib figures, Pillow images, `Image` objects, or bytes of image files."""
-    artifact: Any = field(default=None, repr=False)
+    videos: Sequence[Any] | None = field(default=(), kw_only=True)
+    """`Video` objects, or bytes of video files. Models are sent their names only."""
+    audios: Sequence[Any] | None = field(default=(), kw_only=True)
+    """`Audio` objects, or bytes of audio files."""
+    files: Sequence[Any] | None = field(default=(), kw_only=True)
+    """`File` objects, or bytes of other files."""
+    artifact: Any = field(default=None, kw_only=True)
     """A value for your program, which the model is not sent. If JSON can hold it, it is stored as the `artifact` of the
     tool call."""
+
+    metadata = Alias[Any]("artifact")
+
+    def __repr__(self) -> str:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return f"ToolResult({', '.join(f'{name}={value!r}' for name, value in values.items() if value)})"
 
 
 def as_png(value: Any) -> bytes | None:
@@ -93,28 +106,19 @@ def json_artifact(value: Any) -> Any:
     return None
 
 
-async def to_text_and_images(value: Any, *, sees_images: bool) -> tuple[str, list[Media]]:
-    """Return the result of a tool as text for the model, and its images if the model sees them.
+async def to_text_and_media(value: Any, *, sees_images: bool) -> tuple[str, list[Media]]:
+    """Return the result of a tool as text for the model, and its media.
+
+    Figures are not drawn for a model that doesn't see. Media of a `ToolResult` are returned in any case, because the
+    program may want them.
 
     Raises
     ------
     InvalidInputError
-        A `ToolResult` has something else among its images.
+        A `ToolResult` has something else among its media.
     """
     if isinstance(value, ToolResult):
-        for image in value.images:
-            if not is_image(media := Image(content=image) if isinstance(image, bytes) else image):
-                named = repr(media) if isinstance(media, Media) else type(media).__name__
-                raise InvalidInputError(
-                    f"a ToolResult has {named} among its images; pass figures, Pillow images, or PNG, JPEG, GIF or "
-                    "WebP as bytes or as Image(...) from agno_nb.media"
-                )
-        text = to_text(value.content)
-        if value.images:
-            is_or_are = "is" if len(value.images) == 1 else "are"
-            note = f"{is_or_are} attached." if sees_images else f"{is_or_are} not shown."
-            text = f"{text}\n{counted(len(value.images), 'image')} {note}".strip()
-        return text, await _as_media(value.images) if sees_images else []
+        return _text_of(value), [*await _as_media(_checked_images(value)), *_other_media(value)]
     if is_image(value):
         images, without = [value], _described(value, sees_images)
         return without, await _as_media(images) if sees_images else []
@@ -122,6 +126,43 @@ async def to_text_and_images(value: Any, *, sees_images: bool) -> tuple[str, lis
         text = to_text([_described(each, sees_images) if is_image(each) else each for each in value])
         return text, await _as_media([each for each in value if is_image(each)]) if sees_images else []
     return to_text(value), []
+
+
+def _checked_images(result: ToolResult) -> Sequence[Any]:
+    for image in result.images or ():
+        if not is_image(media := Image(content=image) if isinstance(image, bytes) else image):
+            raise _wrong_media(
+                media, "images", "figures, Pillow images, or PNG, JPEG, GIF or WebP as bytes or as Image(...)"
+            )
+    return result.images or ()
+
+
+_OTHERS = {"videos": ("video", Video), "audios": ("audio", Audio), "files": ("file", File)}
+"""The media of a result besides images: their kind and its constructor."""
+_NOUNS = {"images": "image", "videos": "video", "audios": "audio recording", "files": "file"}
+
+
+def _other_media(result: ToolResult) -> list[Media]:
+    found = list[Media]()
+    for name, (kind, make) in _OTHERS.items():
+        for each in getattr(result, name) or ():
+            media = make(content=each) if isinstance(each, bytes) else each
+            if not isinstance(media, Media) or media.kind != kind:
+                raise _wrong_media(media, name, f"bytes or {make.__name__}(...)")
+            found.append(media)
+    return found
+
+
+def _wrong_media(value: Any, name: str, wanted: str) -> InvalidInputError:
+    named = repr(value) if isinstance(value, Media) else type(value).__name__
+    return InvalidInputError(f"a ToolResult has {named} among its {name}; pass {wanted} from agno_nb.media")
+
+
+def _text_of(result: ToolResult) -> str:
+    """Return the content, and which media the result has. What is sent depends on the model of each request."""
+    counts = {noun: len(getattr(result, name) or ()) for name, noun in _NOUNS.items()}
+    has = [f"The result has {counted(count, noun)}." for noun, count in counts.items() if count]
+    return "\n".join([to_text(result.content), *has]).strip()
 
 
 def _described(image: Any, sees_images: bool) -> str:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb.errors import describe
 from agno_nb.event_loop import in_thread
+from agno_nb.types import CustomEvent, RunOutput, RunOutputEvent
 
 if TYPE_CHECKING:
     from agno_nb.tools.parameters import Parameters
 
 Hook = Callable[..., Any]
+SendEvent = Callable[[CustomEvent], None]
 
 PLAIN_FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 """Types of functions that are tools as they are. Any other object may be a tool of another package."""
@@ -118,16 +120,36 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 async def call_sync_or_async(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call a sync function in a thread or an async one here, and return its result. Generators are exhausted."""
+    return await call_with_events(_discard, function, *args, **kwargs)
+
+
+async def call_with_events(send: SendEvent, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call a function as :func:`call_sync_or_async` does. `send` gets the custom events that a generator yields."""
+    loop = asyncio.get_running_loop()
     with not_exiting():
         if is_async(function):
             value = function(*args, **kwargs)
         else:
-            value = await in_thread(_call_and_drain, function, *args, **kwargs)
+            from_thread = functools.partial(_call_soon, loop, send)
+            value = await in_thread(_call_and_drain, from_thread, function, *args, **kwargs)
         if inspect.isawaitable(value):
             value = await value
         if isinstance(value, AsyncIterator):
-            return _join_pieces([each async for each in value])
+            pieces = []
+            async for piece in value:
+                pieces.append(piece)
+                if isinstance(piece, CustomEvent):
+                    send(piece)
+            return _join_pieces(pieces)
         return value
+
+
+def _discard(event: CustomEvent) -> None:
+    pass
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, send: SendEvent, event: CustomEvent) -> None:
+    loop.call_soon_threadsafe(send, event)
 
 
 @contextmanager
@@ -139,13 +161,37 @@ def not_exiting() -> Iterator[None]:
         raise RuntimeError(f"it tried to exit the program: {describe(error)}") from error
 
 
-def _call_and_drain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def _call_and_drain(send: SendEvent, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     value = function(*args, **kwargs)
-    return _join_pieces(list(value)) if inspect.isgenerator(value) else value
+    if not inspect.isgenerator(value):
+        return value
+    pieces = []
+    for piece in value:
+        pieces.append(piece)
+        if isinstance(piece, CustomEvent):
+            send(piece)
+    return _join_pieces(pieces)
+
+
+def _counts(piece: Any, run_ids: set[str]) -> bool:
+    """Whether a piece is a value, or the final event of a run that is not nested in another one of `run_ids`."""
+    if isinstance(piece, RunOutputEvent):
+        return piece.is_final and piece.parent_run_id not in run_ids
+    return not (isinstance(piece, RunOutput) and piece.run_id in run_ids)
 
 
 def _join_pieces(pieces: list[Any]) -> Any:
-    """Join strings; return other values as a list."""
+    """Join strings; return other values as a list.
+
+    Of the events of a run, the answer is the value. Custom events are the values only if there are no others.
+    """
+    if any(isinstance(piece, RunOutputEvent) for piece in pieces):
+        custom = [piece for piece in pieces if isinstance(piece, CustomEvent)]
+        others = [piece for piece in pieces if not isinstance(piece, CustomEvent)]
+        run_ids = {piece.run_id for piece in others if isinstance(piece, RunOutputEvent)}
+        values = [piece for piece in others if _counts(piece, run_ids)]
+        pieces = [piece.content if isinstance(piece, RunOutputEvent) else piece for piece in values]
+        pieces = pieces or [event.own_values() for event in custom]
     return "".join(pieces) if pieces and all(isinstance(piece, str) for piece in pieces) else pieces
 
 

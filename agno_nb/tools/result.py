@@ -66,7 +66,7 @@ def _plain_numbers() -> AbstractContextManager[Any]:
 
 _DESCRIPTION = re.compile(
     r"(DataFrame|Series|array of shape).*, .*|.* user's program has (it|them)\.|.* (is|are) (attached|not shown)\.|"
-    r".*… \(cut: the first .*\)|\".*\"",
+    r"(.*\n)?The result has [\d,]+ [a-z ]+\.|.*… \(cut: the first .*\)|\".*\"",
     re.DOTALL,
 )
 """Texts of :func:`to_text` that do not have the whole value. One in quotes was not text, for example a date."""

@@ -31,6 +31,7 @@ from agno_nb.types.context_report import ContextPart, ContextReport, OmittedPart
 from agno_nb.types.dicts import NOT_IN_DICTS, DictMethods
 from agno_nb.types.events import (
     AGENT_EVENTS,
+    CustomEvent,
     RunEvent,
     RunOutputEvent,
     TeamRunEvent,
@@ -110,13 +111,13 @@ from agno_nb.types.steps import (
 __all__ = [
     "AGENT_EVENTS", "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "MEDIA_KEYWORDS",
     "NOT_IN_DICTS", "REFUSED", "SESSION_CLASSES", "TOKEN_COUNTS", "AgentSession", "Alias", "Annotation", "ApprovalKind",
-    "Budget", "CellInfo", "ContextPart", "ContextReport", "DictMethods", "ExecutorRequirement", "ExecutorType",
-    "FeedbackOption", "FeedbackQuestion", "JsonDict", "Media", "Message", "Metrics", "ModelMetrics", "ModelType",
-    "OmittedPart", "OnError", "OnReject", "OnTimeout", "PauseKind", "Requirement", "Role", "RunEvent", "RunOutput",
-    "RunOutputEvent", "RunStatus", "Session", "SessionReader", "SessionRows", "SessionSummary", "SessionType",
-    "StepInputField", "StepKind", "StepOutput", "StepPurpose", "StepRequirement", "StepStatus", "StepType",
-    "TeamRunEvent", "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
-    "WithMedia", "WorkflowRunEvent", "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted",
+    "Budget", "CellInfo", "ContextPart", "ContextReport", "CustomEvent", "DictMethods", "ExecutorRequirement",
+    "ExecutorType", "FeedbackOption", "FeedbackQuestion", "JsonDict", "Media", "Message", "Metrics", "ModelMetrics",
+    "ModelType", "OmittedPart", "OnError", "OnReject", "OnTimeout", "PauseKind", "Requirement", "Role", "RunEvent",
+    "RunOutput", "RunOutputEvent", "RunStatus", "Session", "SessionReader", "SessionRows", "SessionSummary",
+    "SessionType", "StepInputField", "StepKind", "StepOutput", "StepPurpose", "StepRequirement", "StepStatus",
+    "StepType", "TeamRunEvent", "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory",
+    "Variable", "WithMedia", "WorkflowRunEvent", "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted",
     "current_attempts", "event_classes", "find_json", "history_as_text", "import_jsonschema", "is_deeper", "json_at",
     "json_object", "last_name", "latest_messages", "metrics_by_model", "name_in_path", "new_id", "now", "one_line",
     "outermost_step", "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",

@@ -7,8 +7,9 @@ makes them for :func:`isinstance` and ``match``, and an event is an object of su
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
@@ -317,6 +318,42 @@ class RunOutputEvent:
             raise AttributeError(f"events with the name {str(self.event)!r} have no attribute {name!r}")
 
 
+@dataclass(kw_only=True, init=False)
+class CustomEvent(RunOutputEvent):
+    """The base class of a program's own events. A generator that is a tool or a step yields them into the stream.
+
+    Subclasses are usually dataclasses; others take any keywords. The IDs of the run are set when the event is sent.
+
+    Examples
+    --------
+    >>> @dataclass
+    ... class Progress(CustomEvent):
+    ...     percent: int = 0
+    >>> Progress(percent=50).own_values()
+    {'percent': 50}
+    """
+
+    event: RunEvent | TeamRunEvent = RunEvent.custom_event
+    run_id: str = ""
+    session_id: str = ""
+    tool_call_id: str | None = None
+    """The tool call that yielded it."""
+
+    def __init__(self, **values: Any) -> None:
+        for each in fields(self):
+            default = each.default if each.default_factory is MISSING else each.default_factory()
+            setattr(self, each.name, values.pop(each.name, default))
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def own_values(self) -> JsonDict:
+        """Return the values that the subclass or its creator added."""
+        classes = type(self).__mro__[: type(self).__mro__.index(CustomEvent)]
+        declared = [name for cls in reversed(classes) for name in get_annotations(cls)]
+        known = {each.name for each in fields(CustomEvent)}
+        return {name: getattr(self, name) for name in dict.fromkeys([*declared, *(vars(self).keys() - known)])}
+
+
 class _EventClass(type):
     """A class of events with certain names, or of all events of one kind of run."""
 
@@ -333,7 +370,7 @@ class _EventClass(type):
         return RunOutputEvent(**{"event": cls.event, "kind": cls.kind, **values})
 
 
-_IRREGULAR = {"run_intermediate_content": "IntermediateRunContentEvent", "custom_event": "CustomEvent"}
+_IRREGULAR = {"run_intermediate_content": "IntermediateRunContentEvent"}
 
 
 def event_classes(
@@ -355,6 +392,8 @@ def event_classes(
 
     classes = {base: make(base, None, f"The events of {kind} runs.")}
     for each in events:
+        if each.name == RunEvent.custom_event.name:
+            continue  # Programs make subclasses of CustomEvent.
         name = _IRREGULAR.get(each.name) or f"{each.value.removeprefix('Team')}Event"
         classes[name] = make(name, each.value, f"The {each.value} events of {kind} runs.")
     return classes

@@ -238,7 +238,7 @@ class Message(DictMethods, WithMedia):
     reasoning_content: str | None = None
     """The model's reasoning, if the provider returns it."""
     media: list[Media] = field(default_factory=list)
-    """For user messages: images, audio, videos and files. For tool messages: the images of the result."""
+    """For user messages: images, audio, videos and files. For tool messages: those of the result."""
     tool_calls: list[ToolCall] = field(default_factory=list)
     """For assistant messages: the requested tool calls, in order."""
     tool_call_id: str | None = None

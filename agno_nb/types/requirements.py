@@ -20,7 +20,30 @@ ApprovalKind = Literal["confirmation", "user_input", "external_execution"]
 """A tool call may need approval, values of some arguments, or its execution by a person."""
 
 
-@suggest_on_unknown_kwarg({})
+JSON_TYPES = {
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "list": "array",
+    "dict": "object",
+}
+"""Types of JSON by the names of Python's."""
+
+
+def _from_agno(cls: type[UserInputField], values: Mapping[str, Any]) -> JsonDict:
+    """Return the keywords of agno's field as those of a field: `field_type` is a type or its name."""
+    found = dict(values)
+    field_type = found.pop("field_type", None)
+    name = field_type if isinstance(field_type, str) else getattr(field_type, "__name__", "")
+    if name in JSON_TYPES:
+        found.setdefault("schema", {"type": JSON_TYPES[name]})
+    if found.get("value") is not None:
+        found.setdefault("is_given", True)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@suggest_on_unknown_kwarg({}, convert=_from_agno)
 @dataclass(slots=True, kw_only=True)
 class UserInputField(DictMethods):
     """A value that a person must provide before a tool is called.

@@ -21,7 +21,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
 from agno_nb.types.basics import Alias, JsonDict, brief, to_plain_text
 from agno_nb.types.messages import ToolCall
-from agno_nb.types.requirements import Requirement, UserInputField
+from agno_nb.types.requirements import JSON_TYPES, Requirement, UserInputField
 from agno_nb.types.steps import StepOutput, last_name
 
 StepPurpose = Literal["confirmation", "user_input", "route_selection", "output_review", "iteration_review", "error"]
@@ -65,15 +65,7 @@ _CALL_PREFIX = "step:"
 _SELECTION = "selection"
 _OUTPUT = "output"
 
-_JSON_TYPES = {
-    "str": "string",
-    "int": "integer",
-    "float": "number",
-    "bool": "boolean",
-    "list": "array",
-    "dict": "object",
-}
-_TYPE_NAMES = {**_JSON_TYPES, **{each: each for each in _JSON_TYPES.values()}, "text": "string"}
+_TYPE_NAMES = {**JSON_TYPES, **{each: each for each in JSON_TYPES.values()}, "text": "string"}
 
 
 @suggest_on_unknown_kwarg({})
@@ -109,7 +101,7 @@ class StepInputField(UserInputField):
         allowed_values: Sequence[Any] | None = None,
     ) -> None:
         if field_type not in _TYPE_NAMES:
-            raise InvalidInputError(f"field_type of {name!r} is {field_type!r}; pass one of {', '.join(_JSON_TYPES)}")
+            raise InvalidInputError(f"field_type of {name!r} is {field_type!r}; pass one of {', '.join(JSON_TYPES)}")
         json_type = _TYPE_NAMES[field_type]
         schema: JsonDict = {"type": json_type} if required else {"type": [json_type, "null"], "default": None}
         if allowed_values is not None:
@@ -154,7 +146,7 @@ class StepInputField(UserInputField):
         """Type of the value: "str", "int", "float", "bool", "list" or "dict"."""
         types = self.schema.get("type", "string")
         json_type = types if isinstance(types, str) else types[0]
-        return next((name for name, each in _JSON_TYPES.items() if each == json_type), json_type)
+        return next((name for name, each in JSON_TYPES.items() if each == json_type), json_type)
 
     @property
     def required(self) -> bool:

@@ -19,14 +19,24 @@ from agno_nb.run.options import RunOptions, first_set
 from agno_nb.run.runnable import Runnable
 from agno_nb.tools.invoke import call_sync_or_async, not_exiting
 from agno_nb.tools.result import to_text
-from agno_nb.types import OnError, RunEvent, RunOutput, RunOutputEvent, RunStatus, StepKind, StepOutput, StepStatus
+from agno_nb.types import (
+    CustomEvent,
+    OnError,
+    RunEvent,
+    RunOutput,
+    RunOutputEvent,
+    RunStatus,
+    StepKind,
+    StepOutput,
+    StepStatus,
+)
 from agno_nb.workflow.execution import Node, WorkflowExecution
 from agno_nb.workflow.human_review import HumanReview, WorkflowRejected, message_with_answers, takes_review_keywords
 from agno_nb.workflow.types import StepInput
 
 
 @takes_review_keywords
-@suggest_on_unknown_kwarg({})
+@suggest_on_unknown_kwarg({"timeout_seconds": "timeout_s"})
 @dataclass(eq=False, repr=False)
 class Step(Node):
     """One step of a workflow, executed by exactly one of an agent, a team, a workflow and a function.
@@ -61,6 +71,9 @@ class Step(Node):
     """Maximum number of retries if the step fails."""
     skip_on_failure: bool = False
     """Continue the workflow if the step fails after all retries."""
+    timeout_s: float | None = None
+    """Seconds after which an attempt at the step fails. A run in it is cancelled. A sync function cannot be stopped;
+    its result is ignored. `timeout_seconds` is another name."""
     strict_input_validation: bool = False
     """Not used, as in agno: the `input_schema` of an agent, team or workflow checks its input."""
     add_workflow_history: bool | None = None
@@ -92,6 +105,10 @@ class Step(Node):
             )
         if not isinstance(self.max_retries, int) or self.max_retries < 0:
             raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries!r}; pass 0 or more")
+        if self.timeout_s is not None and (not isinstance(self.timeout_s, int | float) or not self.timeout_s > 0):
+            raise InvalidInputError(
+                f"timeout_s of step {self.name!r} is {self.timeout_s!r}; pass a number of seconds greater than 0"
+            )
         self.name = self.name or self.executor_name
         if self.human_review is None:
             self.human_review = getattr(self.executor, "human_review", None)  # Of the decorator `pause`.
@@ -130,7 +147,7 @@ class Step(Node):
         try:
             for _ in range(self.max_retries + 1):
                 try:
-                    output, failure = await self._run_once(step_input, execution), None
+                    output, failure = await self._run_in_time(step_input, execution), None
                     break
                 except BaseException as error:
                     if _ends_workflow(error):
@@ -168,6 +185,16 @@ class Step(Node):
     @property
     def runnables(self) -> list[Runnable]:
         return [self._executor] if isinstance(self._executor, Runnable) else []
+
+    async def _run_in_time(self, step_input: StepInput, execution: WorkflowExecution) -> StepOutput:
+        deadline = asyncio.timeout(self.timeout_s)
+        try:
+            async with deadline:
+                return await self._run_once(step_input, execution)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise TimeoutError(f"step {self.name!r} did not finish within {self.timeout_s:g} seconds") from None
 
     async def _run_once(self, step_input: StepInput, execution: WorkflowExecution) -> StepOutput:
         if not isinstance(self._executor, Runnable):
@@ -279,7 +306,10 @@ async def _run_function(
 
     def collect(piece: Any) -> None:
         pieces.append(piece)
-        if isinstance(piece, str):
+        if isinstance(piece, CustomEvent):
+            piece.step = path
+            execution.context.send(piece)
+        elif isinstance(piece, str):
             execution.context.emit(RunEvent.step_output, content=piece, step=path)
 
     called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004

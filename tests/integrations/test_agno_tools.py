@@ -382,7 +382,8 @@ def test_results_with_media() -> None:
 
     run = run_with([photo], call("photo"))
     (made,) = run.tools
-    assert made.result == "Here.\n1 audio not shown. The user's program has it.\n1 image is not shown."
+    assert made.result == "Here.\nThe result has 1 image.\nThe result has 1 audio recording."
+    assert [each.content for each in run.audio] == [b"ID3..."]
     assert (made.artifact, made.value.images) == ({"iso": 100}, [Image(content=GIF, mime_type="image/gif")])
 
 

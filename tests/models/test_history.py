@@ -319,7 +319,7 @@ def test_the_image_of_a_tool_follows_all_results_of_the_answer(server: FakeServe
     body = sent(server, strict, later)["messages"]
 
     assert body[-4:] == [
-        said("assistant", "(The images of these results follow.)"),
+        said("assistant", "(The media of these results follow.)"),
         SHOWN,
         said("assistant", "Nice."),
         said("user", "More"),
@@ -338,6 +338,25 @@ def test_a_model_that_does_not_see_is_told_of_the_image(
         assert [each["content"] for each in body["messages"] if each["role"] == "tool"] == [BLIND, "sunny"]
     else:
         assert [each["output"] for each in body["input"] if "output" in each] == [BLIND, "sunny"]
+
+
+def test_gemini_hears_what_a_tool_recorded(server: FakeServer) -> None:
+    sound = Media(kind="audio", content=b"RIFF", mime_type="audio/wav", filename="bell.wav")
+    video = Media(kind="video", url="https://example.com/bell.mp4", filename="bell.mp4")
+    gemini = OpenAIChat("gemini-2.5-flash", base_url=server.base_url, provider="google")
+
+    body = sent(server, gemini, [user(), answered(None, A), result(A, "A bell", sound, video)])["messages"]
+
+    assert body[-2:] == [
+        tool(A, "A bell\n[video bell.mp4, which cannot be sent to this model]"),
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "[from get_weather]"},
+                {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+            ],
+        },
+    ]
 
 
 def test_responses_take_images_in_the_output_of_a_call(server: FakeServer) -> None:

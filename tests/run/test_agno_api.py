@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from agno_nb.agent import Agent, FallbackConfig
 from agno_nb.db.base import Db
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import InvalidInputError, UnknownArgumentError
+from agno_nb.errors import InvalidInputError, RunError, UnknownArgumentError
 from agno_nb.hooks import hook
 from agno_nb.media import Image
 from agno_nb.models.fallback import FallbackConfig as FallbackConfigOfModels
@@ -19,8 +20,9 @@ from agno_nb.run.agent import RunOutput
 from agno_nb.session import AgentSession, Session, TeamSession, WorkflowSession
 from agno_nb.team import FallbackConfig as FallbackConfigOfTeams, Team
 from agno_nb.testing import ScriptedModel, call
-from agno_nb.tools import tool
-from agno_nb.types import Message, SessionSummary, SessionType
+from agno_nb.tools import Function, tool
+from agno_nb.tools.function import UserInputField
+from agno_nb.types import Message, RunStatus, SessionSummary, SessionType
 from agno_nb.utils import log
 from agno_nb.workflow import Loop, Step, StepInput, StepOutput, Workflow
 from agno_nb.workflow.agent import WorkflowAgent
@@ -286,6 +288,69 @@ def test_the_settings_of_a_workflow_are_a_dict_and_its_steps_are_passed_again(db
     assert config == {"name": "Flow", "num_history_runs": 5, "session_state": {"n": 1}, "store_media": False}
     again = Workflow.from_dict(config, steps=[lambda step_input: "done"], db=db)
     assert (again.component_id, again.num_history_runs, again.run("Go").content) == ("flow", 5, "done")
+
+
+async def forever(step_input: StepInput) -> str:
+    await asyncio.Event().wait()
+    return "never"
+
+
+async def never(text: str) -> str:
+    """Wait."""
+    await asyncio.Event().wait()
+    return text
+
+
+def test_a_step_fails_after_its_timeout() -> None:
+    step = Step("wait", executor=forever, timeout_seconds=0.01, max_retries=1, skip_on_failure=True)
+    assert step.timeout_s == 0.01
+    events = list(Workflow([step, lambda step_input: "on"]).run("Go", stream=True, stream_events=True))
+    (failed, _) = events[-1].run_output.step_results  # type: ignore[union-attr]
+    assert failed.error == "TimeoutError: step 'wait' did not finish within 0.01 seconds"
+    assert events[-1].content == "on"
+
+
+def test_the_run_of_a_step_that_is_out_of_time_is_cancelled(db: Db) -> None:
+    waiting = Agent(ScriptedModel([call("never", text="x")]), id="waiting", tools=[never])
+    with pytest.raises(RunError, match=r"step 'wait' did not finish within 0\.3 seconds") as error:
+        Workflow([Step("wait", agent=waiting, timeout_s=0.3)], db=db).run("Go", session_id="s")
+    assert error.value.run_output is not None
+    stored = db.get_run(error.value.run_output.run_id)
+    assert stored is not None
+    assert (stored.status, [run.status for run in stored.nested_runs]) == (RunStatus.ERROR, [RunStatus.CANCELLED])
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "5"])
+def test_a_timeout_must_be_positive(seconds: Any) -> None:
+    with pytest.raises(InvalidInputError, match=f"timeout_s of step 'wait' is {seconds!r}"):
+        Step("wait", executor=forever, timeout_s=seconds)
+
+
+# Tools.
+
+
+@pytest.mark.parametrize(
+    ("field_type", "schema"),
+    [(int, {"type": "integer"}), ("str", {"type": "string"}), (list, {"type": "array"}), (Any, {}), (None, {})],
+)
+def test_an_input_field_is_made_with_the_type_of_its_value(field_type: Any, schema: dict[str, str]) -> None:
+    field = UserInputField(name="to", field_type=field_type, description=None, value=None)  # type: ignore[call-arg, arg-type]
+    assert (field.schema, field.description, field.is_given) == (schema, "", False)
+    assert UserInputField(name="n", field_type=int, value=3).is_given  # type: ignore[call-arg]
+
+
+def test_a_tool_has_the_fields_that_a_person_fills_in() -> None:
+    def send(to: str, copies: int = 1) -> str:
+        """Send it.
+
+        Args:
+            to: The address.
+        """
+        return to
+
+    (field,) = Function(entrypoint=send, requires_user_input=True, user_input_fields=["to"]).user_input_schema  # type: ignore[call-arg]
+    assert (field.name, field.description, field.field_type) == ("to", "The address.", "string")
+    assert Function(send, user_input_schema=[field]).user_input_schema == []  # type: ignore[call-arg]
 
 
 def test_the_run_of_the_agent_of_a_workflow(db: Db) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from agno_nb.agent import Agent
 from agno_nb.run import agent as agent_events, team as team_events, workflow as workflow_events
 from agno_nb.run.agent import (
     BaseAgentRunEvent,
+    CustomEvent,
     RunCompletedEvent,
     RunContentEvent,
     RunStartedEvent,
@@ -115,7 +118,7 @@ async def test_the_run_is_the_last_item_of_an_async_stream() -> None:
 @pytest.mark.parametrize(
     ("module", "kind", "names"),
     [
-        (agent_events, SessionType.AGENT, {"RunOutputEvent", "IntermediateRunContentEvent", "CustomEvent"}),
+        (agent_events, SessionType.AGENT, {"IntermediateRunContentEvent", "RunContentCompletedEvent", "CustomEvent"}),
         (team_events, SessionType.TEAM, {"TaskCreatedEvent", "RunPausedEvent", "TeamRunOutputEvent"}),
         (workflow_events, SessionType.WORKFLOW, {"StepOutputEvent", "LoopExecutionStartedEvent", "StepPausedEvent"}),
     ],
@@ -159,6 +162,7 @@ def test_a_run_has_its_events_without_the_arriving_text(stream: bool) -> None:
         "ToolCallCompleted",
         "ModelRequestStarted",
         "ModelRequestCompleted",
+        "RunContentCompleted",
         "RunCompleted",
     ]
     assert run.to_dict().keys() & {"events"} == set()
@@ -179,3 +183,82 @@ def test_a_workflow_keeps_the_events_of_its_agents_and_agents_keep_none_by_defau
     assert (names[0], names[1], names[-1]) == ("WorkflowStarted", "StepStarted", "WorkflowCompleted")
     assert {"RunStarted", "RunCompleted", "StepCompleted"} <= {*names}
     assert run.nested_runs[0].events is None
+
+
+@dataclass
+class Profile(CustomEvent):
+    """A customer, for the program that reads the stream."""
+
+    customer: str = ""
+    email: str | None = None
+
+
+def profile() -> Iterator[Any]:
+    """Find a customer."""
+    yield Profile(customer="Ada", email="ada@example.com")
+
+
+async def profile_of() -> AsyncIterator[Any]:
+    """Find a customer."""
+    yield Profile(customer="Ada")
+    yield "found"
+    yield CustomEvent(step_of_program=2)
+
+
+@pytest.mark.parametrize(
+    ("tool", "sent", "result"),
+    [
+        (profile, [{"customer": "Ada", "email": "ada@example.com"}],
+         '[{"customer": "Ada", "email": "ada@example.com"}]'),
+        (profile_of, [{"customer": "Ada", "email": None}, {"step_of_program": 2}], "found"),
+    ],
+    ids=["generator", "async generator"],
+)  # fmt: skip
+@pytest.mark.parametrize("stream_events", [False, True], ids=["content", "all events"])
+def test_events_that_a_tool_yields_are_in_the_stream(
+    tool: Any, sent: list[dict[str, Any]], result: str, stream_events: bool
+) -> None:
+    model = ScriptedModel([call(tool.__name__), "Done."])
+    clerk = Agent(model, name="Clerk", tools=[tool], session_id="s", store_events=True)
+    events = list(clerk.run("go", stream=True, stream_events=stream_events))
+    run, custom = events[-1].run_output, [each for each in events if isinstance(each, CustomEvent)]
+    assert run is not None
+    assert [each.own_values() for each in custom] == sent
+    assert isinstance(custom[0], Profile)
+    assert pickle.loads(pickle.dumps(custom[0])) == custom[0]
+    assert {(e.event, e.run_id, e.session_id, e.agent_name, e.tool_call_id) for e in custom} == {
+        (RunEvent.custom_event, run.run_id, "s", "Clerk", run.tools[0].tool_call_id)
+    }
+    assert all(isinstance(each, BaseAgentRunEvent) for each in custom)
+    assert run.tools[0].result == result
+    assert [each for each in run.events or () if isinstance(each, CustomEvent)] == custom
+
+
+def test_events_that_a_step_yields_are_in_the_stream() -> None:
+    def find(step_input: Any) -> Iterator[Any]:
+        yield Profile(customer="Ada")
+        yield "found"
+
+    events = events_of(Workflow([Step("find", executor=find)], id="flow"))
+    (custom,) = [each for each in events if isinstance(each, CustomEvent)]
+    assert (custom.customer, custom.step, custom.step_index, custom.workflow_id) == ("Ada", "find", 0, "flow")  # type: ignore[attr-defined]
+    assert events[-1].content == "found"
+
+
+def test_the_events_of_a_run_that_a_tool_yields_are_its_answer() -> None:
+    member = Agent(ScriptedModel([call("lamp"), "It is on."]), name="Member", tools=[lamp])
+
+    def ask() -> Iterator[Any]:
+        """Ask the member."""
+        yield from member.run("go", stream=True, stream_events=True, yield_run_output=True)
+
+    run = Agent(ScriptedModel([call("ask"), "Done."]), tools=[ask]).run("go")
+    assert run.tools[0].result == "It is on."
+
+
+def test_the_end_of_the_content_is_an_event_before_the_post_hooks() -> None:
+    hooked = Agent(ScriptedModel(["Done."]), post_hooks=[lambda run_output: None])
+    names = [str(each.event) for each in events_of(hooked)]
+    assert names[-4:] == ["RunContentCompleted", "PostHookStarted", "PostHookCompleted", "RunCompleted"]
+    leader = Team([], model=ScriptedModel(["Ours."]))
+    assert [str(each.event) for each in events_of(leader)][-2:] == ["TeamRunContentCompleted", "TeamRunCompleted"]

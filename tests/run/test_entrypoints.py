@@ -238,6 +238,7 @@ def test_stream_events_has_every_kind_in_order() -> None:
         RunEvent.model_request_started,
         RunEvent.run_content,
         RunEvent.model_request_completed,
+        RunEvent.run_content_completed,
         RunEvent.run_completed,
     ]
 

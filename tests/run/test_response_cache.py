@@ -228,7 +228,8 @@ def test_a_cached_answer_streams_its_tools_and_text(db: Db) -> None:
     silent = tea(db, model=ScriptedModel([], id="scripted"))
     events = list(silent.run("Price of tea?", session_id="two", cache=True, stream=True, stream_events=True))
     assert [event.event.value for event in events] == [
-        "RunStarted", "ToolCallStarted", "ToolCallCompleted", "RunContent", "RunCompleted",
+        "RunStarted", "ToolCallStarted", "ToolCallCompleted", "RunContent", "RunContentCompleted",
+        "RunCompleted",
     ]  # fmt: skip
     assert events[-1].run_output is not None
     assert events[-1].run_output.tools[0].result == "2.5"

@@ -97,6 +97,7 @@ def test_each_time_is_an_event_that_says_what_how_long_and_why(server: FakeServe
         RunEvent.model_request_started,
         RunEvent.run_content,
         RunEvent.model_request_completed,
+        RunEvent.run_content_completed,
         RunEvent.run_completed,
     ]
     (stored,) = agent.store.events_df(event="ModelRequestRetried").to_dict("records")

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from agno_nb import Agent, DuckDb, ScriptedModel
-from agno_nb.media import Image
+from agno_nb.errors import InvalidInputError
+from agno_nb.media import File, Image, Video
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.testing import call
 from agno_nb.tools import ToolResult
-from agno_nb.tools.images import MAX_IMAGES, to_text_and_images
+from agno_nb.tools.images import MAX_IMAGES, to_text_and_media
 from tests.fakes.strict import StrictServer, calls, says
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -45,7 +46,7 @@ RETURNED = [
         lambda: Image(content=PNG), "Media(image, 8 bytes, image/png), whose image is attached.", 1, id="an Image"
     ),
     pytest.param(
-        lambda: ToolResult("Two.", images=[PNG, photo()]), "Two.\n2 images are attached.", 2, id="a ToolResult"
+        lambda: ToolResult("Two.", images=[PNG, photo()]), "Two.\nThe result has 2 images.", 2, id="a ToolResult"
     ),
     pytest.param(lambda: ToolResult({"n": 1}), '{"n": 1}', 0, id="a ToolResult without images"),
     pytest.param(
@@ -79,20 +80,20 @@ RETURNED = [
 
 @pytest.mark.parametrize(("make", "text", "count"), RETURNED)
 async def test_the_text_and_images_of_a_result(make: Any, text: str, count: int) -> None:
-    written, images = await to_text_and_images(make(), sees_images=True)
-    blind, none = await to_text_and_images(make(), sees_images=False)
+    written, images = await to_text_and_media(make(), sees_images=True)
+    blind, none = await to_text_and_media(make(), sees_images=False)
 
     assert (written, len(images)) == (text, count)
     assert all(image.url or (image.content or b"").startswith(PNG) for image in images)
     assert {image.mime_type for image in images} <= {"image/png"}
-    assert none == []
+    assert len(none) == (count if "The result has" in text else 0)
     assert "attached" not in blind
     assert ("not shown" in blind) == ("attached" in text or "not shown" in text)
 
 
 async def test_axes_are_sent_as_their_figure_and_a_long_list_is_not_sent() -> None:
-    _, (image,) = await to_text_and_images(axes(), sees_images=True)
-    _, none = await to_text_and_images([Image(content=PNG)] * (MAX_IMAGES + 1), sees_images=True)
+    _, (image,) = await to_text_and_media(axes(), sees_images=True)
+    _, none = await to_text_and_media([Image(content=PNG)] * (MAX_IMAGES + 1), sees_images=True)
 
     assert image.content is not None
     assert image.content.startswith(PNG)
@@ -170,3 +171,95 @@ def test_images_are_not_stored_with_store_media_off(tmp_path: Path) -> None:
         stored = db.get_run(run.run_id)
         assert stored is not None
         assert not any(message.media for message in stored.messages)
+
+
+PDF, WAV = b"%PDF-1.7", b"RIFF\x00\x00\x00\x00WAVE"
+
+
+def scan() -> ToolResult:
+    """Scan."""
+    return ToolResult(
+        "Scanned.",
+        images=[Image(content=PNG)],
+        videos=[Video(url="https://example.com/scan.mp4")],
+        audios=[WAV],
+        files=[File(content=PDF, filename="scan.pdf"), File(content=b"a,b", filename="scan.csv")],
+        metadata={"pages": 1},
+    )
+
+
+TEXT = (
+    "Scanned.\nThe result has 1 image.\nThe result has 1 video.\nThe result has 1 audio recording.\n"
+    "The result has 2 files."
+)
+
+
+def unsent(*names: str) -> str:
+    return "".join(f"\n[{name}, which cannot be sent to this model]" for name in names)
+
+
+VIDEO = "Media(video, 'https://example.com/scan.mp4', video/mp4)"
+SOUND = "Media(audio, 12 bytes, audio/wav)"
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "types", "others"),
+    [
+        ("gpt-5-mini", "openai", ["image_url", "file"], (VIDEO, SOUND, "file scan.csv")),
+        ("gpt-audio", "openai", ["image_url", "input_audio", "file"], (VIDEO, "file scan.csv")),
+        ("qwen", "", [], ("Media(image, 8 bytes, image/png)", VIDEO, SOUND, "file scan.pdf", "file scan.csv")),
+    ],
+    ids=["OpenAI", "a model that hears", "an unknown model"],
+)
+def test_media_of_a_result_are_stored_and_sent_to_models_that_read_them(
+    model: str, provider: str, types: list[str], others: tuple[str, ...], tmp_path: Path
+) -> None:
+    with StrictServer() as server:
+        server.will_say(calls(("scan", {})), says("Done."), says("Still."))
+        db = DuckDb(tmp_path / "store")
+        chat = OpenAIChat(model, base_url=server.base_url, api_key="none", provider=provider)
+        agent = Agent(chat, db=db, tools=[scan], session_id="s", add_history_to_context=True)
+
+        run = agent.run("Scan it")
+        agent.run("And now?")
+
+        assert server.refused == []
+        for request in server.requests[1:]:
+            (result,) = [each for each in request.body["messages"] if each["role"] == "tool"]
+            assert result["content"] == TEXT + unsent(*others)
+            contents = [each["content"] for each in request.body["messages"] if isinstance(each["content"], list)]
+            parts = [part for content in contents for part in content]
+            assert [part["type"] for part in parts if part["type"] != "text"] == types
+        stored = db.get_run(run.run_id)
+        assert stored is not None
+        for each in (run, stored):
+            assert [media.content for media in each.images] == [PNG]
+            assert [media.url for media in each.videos] == ["https://example.com/scan.mp4"]
+            assert [media.content for media in each.audio] == [WAV]
+            assert [media.filename for media in each.files] == ["scan.pdf", "scan.csv"]
+        assert run.tools[0].value.metadata == {"pages": 1}
+
+
+def test_the_responses_api_takes_a_pdf_in_the_output_of_a_call(tmp_path: Path) -> None:
+    with StrictServer() as server:
+        server.will_say(calls(("scan", {})), says("Done."))
+        model = OpenAIResponses("gpt-audio", base_url=server.base_url, api_key="none", provider="openai")
+        Agent(model, tools=[scan]).run("Scan it")
+
+        assert server.refused == []
+        (output,) = [item["output"] for item in server.requests[-1].body["input"] if "output" in item]
+        assert [part["type"] for part in output] == ["input_text", "input_image", "input_file"]
+        assert output[0]["text"] == TEXT + unsent(VIDEO, SOUND, "file scan.csv")
+
+
+@pytest.mark.parametrize(
+    ("media", "message"),
+    [
+        ({"files": [Image(content=PNG)]}, r"Media\(image, 8 bytes, image/png\) among its files; pass bytes or File\("),
+        ({"audios": ["a.wav"]}, r"str among its audios; pass bytes or Audio\(\.\.\.\) from agno_nb\.media"),
+    ],
+    ids=["another kind", "a path"],
+)
+async def test_something_else_among_the_media_is_an_error(media: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        await to_text_and_media(ToolResult("x", **media), sees_images=True)

@@ -354,6 +354,7 @@ def test_the_events_of_a_workflow(db: InMemoryDb) -> None:
         ("ModelRequestStarted", "a", "a"),
         ("RunContent", "a", "a"),
         ("ModelRequestCompleted", "a", "a"),
+        ("RunContentCompleted", "a", "a"),
         ("RunCompleted", "a", "a"),
         ("StepCompleted", "a", "W"),
         ("ParallelExecutionStarted", "p", "W"),

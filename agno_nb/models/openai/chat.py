@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
@@ -12,7 +12,7 @@ from agno_nb.models.base import Delta, ModelRequest, ModelResponse, with_unique_
 from agno_nb.models.openai.client import MODEL_ALIASES, OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
 from agno_nb.models.openai.history import arrange
-from agno_nb.models.openai.media import chat_part, parts, unsent_media
+from agno_nb.models.openai.media import chat_part, parts, sendable_result
 from agno_nb.models.openai.profiles import MODELS_WITHOUT_EMPTY_TEXT
 from agno_nb.models.openai.wire import (
     Answer,
@@ -106,9 +106,8 @@ class OpenAIChat(OpenAIModel):
         return {key: value for key, value in body.items() if value is not None}
 
     def _with_sendable_media(self, message: Message) -> Message:
-        if message.role != "tool" or not message.media or self.sees_tool_images:
-            return message
-        return replace(message, content=unsent_media(message), media=[])
+        is_result = message.role == "tool" and message.media
+        return sendable_result(message, is_sent=self.is_sent, part=chat_part) if is_result else message
 
     def _message(self, message: Message) -> JsonDict:
         if message.role == "tool":

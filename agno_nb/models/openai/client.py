@@ -28,7 +28,7 @@ from agno_nb.models.openai.stream import Event, Limits, read_events
 from agno_nb.models.openai.text_calls import TextCallReader
 from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable
 from agno_nb.redact import is_secret_name, remember_secret, without_secrets
-from agno_nb.types import JsonDict, Message, Metrics, as_dict, whole_number
+from agno_nb.types import JsonDict, Media, Message, Metrics, as_dict, whole_number
 
 MODEL_ALIASES = {"default_headers": "extra_headers", "request_params": "extra_body", "max_retries": "retries"}
 """agno's names of settings."""
@@ -187,6 +187,15 @@ class OpenAIModel(Model):
     def sees_tool_images(self) -> bool:
         wanted = self.endpoint.profile.tool_images if self.tool_images is None else self.tool_images
         return self.sees_images and wanted
+
+    def is_sent(self, media: Media) -> bool:
+        """Whether the model is sent a medium that a tool returned, if the API has a form for it."""
+        profile = self.endpoint.profile
+        if media.kind == "image":
+            return self.sees_tool_images
+        if media.kind == "file":
+            return profile.tool_pdfs and self.sees_images and media.mime_type == "application/pdf"
+        return media.kind == "audio" and profile.tool_audio is not None and bool(profile.tool_audio.search(self.id))
 
     def came_from_here(self, message: Message) -> bool:
         """Whether this model wrote `message`, so that its raw data may be sent back."""

@@ -17,24 +17,24 @@ EARLIER = "(Earlier messages are not shown.)"
 """The user's message before a history that starts with an answer."""
 ENDED = "(The turn ended here.)"
 """The answer of a turn that ended with the results of tools, or before any answer."""
-IMAGES_FOLLOW = "(The images of these results follow.)"
-"""The answer between the results of tools and the message with their images."""
+MEDIA_FOLLOW = "(The media of these results follow.)"
+"""The answer between the results of tools and the message with their media."""
 
 
 def arrange(messages: Iterable[Message], profile: Profile, *, provider: str) -> list[Message]:
     """Return messages of the Chat Completions API as the server accepts them.
 
     Every call must have its result. Empty answers are left out, for example after a model only reasoned. The first
-    message is the user's. Images of tool results follow in a message of the user, because results can only have text.
+    message is the user's. Media of tool results follow in a message of the user, because results can only have text.
     """
-    arranged = _with_images(_from_user(messages), alternating=profile.alternating_roles)
+    arranged = _with_media(_from_user(messages), alternating=profile.alternating_roles)
     if profile.single_calls:
         arranged = _with_single_calls(arranged, provider)
     return _alternating(arranged) if profile.alternating_roles else arranged
 
 
 def arrange_for_responses(messages: Iterable[Message], profile: Profile) -> list[Message]:
-    """Return messages of the Responses API as the server accepts them. Their results may have images."""
+    """Return messages of the Responses API as the server accepts them. Their results may have media."""
     arranged = _from_user(messages)
     return _alternating(arranged) if profile.alternating_roles else arranged
 
@@ -73,29 +73,29 @@ def _is_empty(message: Message) -> bool:
     return is_answer and not (message.content or "").strip()
 
 
-def _with_images(messages: Iterable[Message], *, alternating: bool) -> list[Message]:
-    """Add a message of the user with the images of each batch of results."""
+def _with_media(messages: Iterable[Message], *, alternating: bool) -> list[Message]:
+    """Add a message of the user with the media of each batch of results."""
     result: list[Message] = []
-    images: list[Message] = []
+    with_media: list[Message] = []
 
-    def add_images() -> None:
-        if images:
-            history = images[0].from_history
+    def add_media() -> None:
+        if with_media:
+            history = with_media[0].from_history
             if alternating:
-                result.append(Message(role="assistant", content=IMAGES_FOLLOW, from_history=history))
-            names = ", ".join(dict.fromkeys(message.tool_name or "a tool" for message in images))
-            media = [each for message in images for each in message.media]
+                result.append(Message(role="assistant", content=MEDIA_FOLLOW, from_history=history))
+            names = ", ".join(dict.fromkeys(message.tool_name or "a tool" for message in with_media))
+            media = [each for message in with_media for each in message.media]
             result.append(Message(role="user", content=f"[from {names}]", media=media, from_history=history))
-            images.clear()
+            with_media.clear()
 
     for message in messages:
         if message.role != "tool":
-            add_images()
+            add_media()
         elif message.media:
-            images.append(message)
+            with_media.append(message)
             message = replace(message, media=[])
         result.append(message)
-    add_images()
+    add_media()
     return result
 
 

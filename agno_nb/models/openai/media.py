@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import mimetypes
 from collections.abc import Callable
+from dataclasses import replace
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import JsonDict, Media, Message
@@ -16,9 +17,23 @@ _AUDIO_FORMATS = {
 }  # fmt: skip
 
 
-def unsent_media(message: Message) -> str:
-    """Return the text of a tool result, with its images replaced by their names."""
-    return "\n".join([message.content or "", *map(_placeholder, message.media)]).strip()
+def sendable_result(
+    message: Message, *, is_sent: Callable[[Media], bool], part: Callable[[Media], JsonDict]
+) -> Message:
+    """Return a tool's result with the media that the model is sent. The names of the others are added to the text."""
+    sent = [media for media in message.media if is_sent(media) and _has_part(media, part)]
+    if len(sent) == len(message.media):
+        return message
+    others = [_placeholder(media) for media in message.media if all(media is not each for each in sent)]
+    return replace(message, content="\n".join([message.content or "", *others]).strip(), media=sent)
+
+
+def _has_part(media: Media, part: Callable[[Media], JsonDict]) -> bool:
+    try:
+        part(media)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def parts(message: Message, *, text_type: str, part: Callable[[Media], JsonDict]) -> list[JsonDict]:

@@ -96,6 +96,10 @@ class Profile:
     """Whether the server accepts the name of a tool, only "none", "auto" and "required", or ignores the field."""
     tool_images: bool = False
     """Whether images that tools return are sent by default. Small models often don't see, and fail."""
+    tool_pdfs: bool = False
+    """Whether PDF files that tools return are sent to models that see."""
+    tool_audio: re.Pattern[str] | None = None
+    """Names of models that are sent audio that tools return."""
     parses_calls: bool = False
     """Whether the server always parses the model's tool calls. Otherwise calls that arrive as text are parsed here."""
     parser_advice: str = (
@@ -134,6 +138,8 @@ PROFILES: dict[str, Profile] = {
         call_ids="forty",
         strict_tools=True,
         tool_images=True,
+        tool_pdfs=True,
+        tool_audio=re.compile("audio"),
         parses_calls=True,
         parses_reasoning=True,
     ),
@@ -150,6 +156,8 @@ PROFILES: dict[str, Profile] = {
         strict_tools=True,
         limited_strict=True,
         tool_images=True,
+        tool_pdfs=True,
+        tool_audio=re.compile("audio"),
         parses_calls=True,
     ),
     "google": Profile(
@@ -172,6 +180,7 @@ PROFILES: dict[str, Profile] = {
             type_lists=False,
         ),
         tool_images=True,
+        tool_audio=re.compile("gemini"),
         parses_calls=True,
     ),
     "openrouter": Profile(

@@ -14,7 +14,7 @@ from agno_nb.models.base import Delta, ModelRequest, ModelResponse, with_unique_
 from agno_nb.models.openai.client import MODEL_ALIASES, OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
 from agno_nb.models.openai.history import arrange_for_responses, arrange_items
-from agno_nb.models.openai.media import parts, responses_part, unsent_media
+from agno_nb.models.openai.media import parts, responses_part, sendable_result
 from agno_nb.models.openai.profiles import CallIds
 from agno_nb.models.openai.wire import (
     Answer,
@@ -101,11 +101,10 @@ class OpenAIResponses(OpenAIModel):
 
     def _items(self, message: Message) -> list[JsonDict]:
         if message.role == "tool":
+            message = sendable_result(message, is_sent=self.is_sent, part=responses_part)
             output: str | list[JsonDict] = message.content or ""
-            if message.media and self.sees_tool_images:
+            if message.media:
                 output = parts(message, text_type="input_text", part=responses_part)
-            elif message.media:
-                output = unsent_media(message)
             return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": output}]
         if message.media:
             content = parts(message, text_type="input_text", part=responses_part)
