@@ -100,7 +100,7 @@ class RunRecorder:
         """Return the stored form of messages."""
         if not self.stores_messages:
             return []
-        return [form for message in messages if (form := self.persisted_form(message)) is not None]
+        return [*filter(None, map(self.persisted_form, messages))]
 
     async def save(self, arriving: Message | None = None) -> None:
         """Store the new messages, and an answer that is still arriving."""
