@@ -109,6 +109,8 @@ class RunContext:
     """The assistant's first message of the session, if the session is new."""
     partial_messages: list[Message] = field(default_factory=list)
     """Partial output of an earlier attempt that this run starts from."""
+    partial_of: str | None = None
+    """ID of that attempt."""
     tool_instructions: Sequence[str] = ()
     """Instructions of tools and toolkits, for the system prompt."""
     interrupted_call_ids: frozenset[str] = frozenset()

@@ -120,7 +120,7 @@ async def execute(
     if paused_run is None:
         runnable.describe_run(context)
     if partial_messages:
-        context.partial_messages = list(partial_messages)
+        context.partial_messages, context.partial_of = list(partial_messages), partial_messages[0].run_id
         calls = [call for message in partial_messages for call in message.tool_calls]
         context.interrupted_call_ids |= {call.tool_call_id for call in calls if not call.is_finished}
     async with _session_lock(context):
@@ -371,14 +371,16 @@ async def _open_now(context: RunContext) -> OpenedRun:
     assert db is not None
     if context.is_continued:
         return await recorder.in_store(store_reopen, db, run, context.query)
+    messages = [] if context.stores_message_later else [context.message, *context.partial_messages]
+    for message in messages[1:]:
+        recorder.put_in_order(message)
     return await recorder.write(
         db.open_run,
         run,
-        recorder.to_persisted([] if context.stores_message_later else [context.message]),
+        recorder.to_persisted(messages),
         session=context.session,
         nested=context.enclosing_turn is not None,
-        # The partial messages still have the ID of the run that they come from.
-        partial_of=context.partial_messages[0].run_id if context.partial_messages else None,
+        partial_of=context.partial_of,
         query=context.query,
         is_new_session=context.is_new_session,
     )

@@ -73,8 +73,12 @@ class RunRecorder:
 
     def mark_unsaved(self, message: Message) -> None:
         """Let the next :meth:`save` store a message that is already in its place in the run."""
-        message.run_id = self.run.run_id
         self.unsaved.append(message)
+        self.put_in_order(message)
+
+    def put_in_order(self, message: Message) -> None:
+        """Set the run of a message, and times after those of earlier messages."""
+        message.run_id = self.run.run_id
         if message.from_history:
             return
         # Later messages have later times, even if the clock was set back in between.
