@@ -180,6 +180,11 @@ class RunContext:
         return self.outer_runs[-1] if self.outer_runs else self
 
     @property
+    def turn(self) -> RunContext:
+        """The turn of the session that this run is part of, or the run itself."""
+        return self if self.enclosing_turn is None else self.enclosing_turn.turn
+
+    @property
     def _workflow_run(self) -> RunOutput | None:
         """The innermost workflow run that this run is nested in, or the run itself."""
         runs = (context.run for context in (self, *self.outer_runs))
