@@ -47,12 +47,19 @@ from agno_nb.run.context import (
     make_event,
     resolve_dependencies,
 )
-from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids, store_of_run, store_reopen
+from agno_nb.run.continue_run import (
+    find_earlier_child,
+    interrupted_call_ids,
+    store_of_run,
+    store_reopen,
+    take_interrupted_child,
+)
 from agno_nb.run.failures import as_run_error, end_closed
 from agno_nb.run.inputs import media_of
 from agno_nb.run.options import RunOptions, first_set
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.recorder import RunRecorder, keep, store_unstored
+from agno_nb.run.rewind import partial_output
 from agno_nb.run.session_lock import SessionLock, waiting_for
 from agno_nb.types import (
     SESSION_CLASSES,
@@ -116,6 +123,8 @@ async def execute(
                 content = _final_content(paused_run)
                 emit_to(make_event(paused_run, RunEvent.run_completed, content=content, run_output=paused_run))
                 return paused_run
+            if paused_run is None and (interrupted := take_interrupted_child(runnable, text, parent)) is not None:
+                partial_messages = partial_output(interrupted)
     context = _make_context(runnable, text, options, emit_to, paused_run)
     if paused_run is None:
         runnable.describe_run(context)
