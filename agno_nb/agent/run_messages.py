@@ -179,8 +179,8 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
         own = [message for message in context.run.messages if not message.from_history]
         if not own:
             raise RunNotContinuableError(
-                f"run {context.run_id!r} was stored without its messages (store_member_responses=False); only the "
-                "RunOutput that run() returned can be continued"
+                f"run {context.run_id!r} was stored without its messages (store_member_responses=False or "
+                "store_executor_outputs=False); only the RunOutput that run() returned can be continued"
             )
         system = [message for message in own[:1] if message.role == "system"]
         before = [*system, *as_messages(self.additional_input), *self._history(context)]

@@ -44,6 +44,8 @@ class RunRecorder:
     """Returns the stored form of a message, or None to store nothing."""
     stores_messages: bool = True
     """Whether messages and content are stored. The run's row, with tokens and times, always is."""
+    stores_media: bool = True
+    """Whether media are stored with their messages."""
     initial_state: JsonDict = field(default_factory=dict)
     """Session state at the start of the run; of a continued run, at its first start."""
     base_state: JsonDict = field(default_factory=dict)
@@ -104,7 +106,10 @@ class RunRecorder:
         """Return the stored form of messages."""
         if not self.stores_messages:
             return []
-        return [*filter(None, map(self.persisted_form, messages))]
+        forms = [*filter(None, map(self.persisted_form, messages))]
+        if self.stores_media:
+            return forms
+        return [replace(form, media=[]) if form.media else form for form in forms]
 
     async def save(self, arriving: Message | None = None) -> None:
         """Store the new messages, and an answer that is still arriving."""

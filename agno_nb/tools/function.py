@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self, SupportsIndex
 
-import docstring_parser
-
 from agno_nb._agno_parts import OF_TOOLS
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, describe, failed_save
@@ -136,6 +134,8 @@ class Tool:
         documents = [inspect.getdoc(target)]
         if not hasattr(target, "__name__"):  # A callable object, whose __call__ has the more specific docstring.
             documents.insert(0, getattr(type(target).__call__, "__doc__", None))
+        import docstring_parser
+
         parsed = [docstring_parser.parse(inspect.cleandoc(text)) for text in documents if text]
         texts = next(([d.short_description, d.long_description] for d in parsed if d.short_description), [])
         self.description = self.description or "\n\n".join(text for text in texts if text)

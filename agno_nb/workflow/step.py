@@ -61,6 +61,8 @@ class Step(Node):
     """Maximum number of retries if the step fails."""
     skip_on_failure: bool = False
     """Continue the workflow if the step fails after all retries."""
+    strict_input_validation: bool = False
+    """Not used, as in agno: the `input_schema` of an agent, team or workflow checks its input."""
     add_workflow_history: bool | None = None
     """Add the session's earlier runs to the input of an agent, team or workflow; defaults to the workflow's setting."""
     num_history_runs: int | None = None
@@ -90,10 +92,20 @@ class Step(Node):
             )
         if not isinstance(self.max_retries, int) or self.max_retries < 0:
             raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries!r}; pass 0 or more")
-        self.name = self.name or _default_name(self._executor)
+        self.name = self.name or self.executor_name
         if self.human_review is None:
             self.human_review = getattr(self.executor, "human_review", None)  # Of the decorator `pause`.
         self._check_review()
+
+    @property
+    def executor_name(self) -> str:
+        """Name of the step's agent, team, workflow or function."""
+        return _default_name(self._executor)
+
+    @property
+    def executor_type(self) -> StepKind:
+        """What runs the step: "agent", "team", "workflow" or "function"."""
+        return self.output_kind
 
     @property
     def output_kind(self) -> StepKind:
@@ -107,6 +119,7 @@ class Step(Node):
             step_name=self.name,
             path=path,
             kind=self.output_kind,
+            executor_name=self.executor_name,
             iteration=execution.iteration,
             input=step_input.message,
         )
@@ -198,10 +211,9 @@ class Step(Node):
         """Return the attributes of agno's events of a step."""
         executor_id = self._executor.component_id if isinstance(self._executor, Runnable) else None
         return {
-            "step_index": execution.index,
             "executor_type": self.output_kind,
             "executor_id": executor_id,
-            "executor_name": _default_name(self._executor),
+            "executor_name": self.executor_name,
         }
 
     def __repr__(self) -> str:

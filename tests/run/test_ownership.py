@@ -384,7 +384,7 @@ def test_a_notebook_without_a_user_takes_the_user_of_the_session_that_it_resumes
 FIELDS: dict[str, Any] = {
     "session_id": ALICE, "session_ids": [ALICE], "name": "taken", "question": "What did she say?", "again": None,
     "names": {}, "run_id": "RUN", "requirement_id": "q", "decision": "approve", "note": "", "values": {},
-    "search": "", "offset": 0, "limit": 50,
+    "search": "", "offset": 0, "limit": 50, "label": "wrong", "comment": "", "annotation_id": "a",
 }  # fmt: skip
 SHOW_NOTHING = {"browse": {"find", "rows", "select", "leave"}, "chat": {"sessions", "new", "stop", "leave"}}
 
