@@ -147,8 +147,9 @@ class RunView:
     """Whether the text is shown as it is instead of as Markdown."""
     is_cached: bool = False
     """Whether the answer comes from the response cache."""
-    num_unsent_turns: int = 0
-    """Number of earlier turns, if the model was sent none of them and no summary."""
+    omits_turns: bool = False
+    """Whether there were earlier turns, and the model was sent none of them and no summary. Their number is not known
+    without reading the store, because turns may have been deleted."""
     requirements: list[Requirement] = field(default_factory=list)
     """The unresolved requirements of a paused run."""
     run_id: str | None = None
@@ -172,7 +173,7 @@ class RunView:
         self.model = "demo model" if run.model_provider == "demo" else run.model
         self.attempt, self.is_cached = run.attempt, run.is_cached
         if run.context_report is not None and not run.context_report.sends("history", "summary"):
-            self.num_unsent_turns = run.run_index or 0
+            self.omits_turns = bool(run.run_index)
         for call in run.tools:
             self.put_tool(call)
         self._set_text(_content_as_markdown(run))

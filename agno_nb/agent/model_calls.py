@@ -191,8 +191,7 @@ class ModelCaller:
             _emit_content(context, rest)
         context.run.served_model = response.model
         # Results and approvals are written into the calls, and a custom model may return the same objects again.
-        tool_calls = [replace(call) for call in response.tool_calls]
-        if tool_calls:
+        if tool_calls := [*map(replace, response.tool_calls)]:
             with_unique_ids(tool_calls, {call.tool_call_id for each in request.messages for call in each.tool_calls})
         answer = Message(
             role="assistant",

@@ -221,7 +221,7 @@ def _omitted_parts(
             yield OmittedPart(what=_turn_range(range(first)), why=why if full else "not completed")
         if gaps := [index for index in range(first, turn) if index not in sent_turns]:
             yield OmittedPart(what=_turn_range(gaps), why="not completed, or deleted")
-    if missing := _num_calls(context.opened.history) - _num_calls(history):
+    if max_tool_calls is not None and (missing := _num_calls(context.opened.history) - _num_calls(history)):
         yield OmittedPart(what=counted(missing, "tool call"), why=f"history has the last {max_tool_calls} of them")
     if context.opened.num_superseded:
         yield OmittedPart(

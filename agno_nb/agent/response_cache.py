@@ -120,9 +120,9 @@ def _context_hash(
     determining = {
         "model": model,
         "user_id": user_id,
-        "messages": [_message_key(message) for message in request.messages],
-        "tools": [describe_tool(tool) for tool in request.tools],
-        "functions": [_function_source(function) for function in functions],
+        "messages": [*map(_message_key, request.messages)],
+        "tools": [*map(describe_tool, request.tools)],
+        "functions": [*map(_function_source, functions)],
         "allow_tool_calls": request.allow_tool_calls,
         "output_schema": request.output_schema,
     }

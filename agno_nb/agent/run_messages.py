@@ -160,7 +160,10 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
             context, system, examples, history, [*before, *after], max_tool_calls=limit
         )
         for message in context.partial_messages:
-            recorder.add_message(message)
+            if message.run_id == run.run_id:
+                run.messages.append(message)  # It was stored with the run.
+            else:
+                recorder.add_message(message)
             run.tools += message.tool_calls
 
     def _history(self, context: RunContext) -> list[Message]:

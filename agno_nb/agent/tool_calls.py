@@ -187,7 +187,7 @@ class ToolExecutor:
             result_message.provider_data = {"artifact": call.artifact}
         context.recorder.mark_unsaved(_fill_result(result_message, call))
         context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
-        await context.recorder.save()
+        await context.recorder.save_results(context.session_state, context.turn.recorder)
 
     async def _call(self, tool: Tool, call: ToolCall, user_input: JsonDict | None) -> list[Media]:
         """Call a tool, and return the media of its result. There is no result if a run that it started is paused."""

@@ -215,12 +215,28 @@ class Db(FrameReader):
         """
 
     @abstractmethod
-    def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
-        """Store messages of a run in progress, with their tool calls.
+    def add_messages(
+        self,
+        run: RunOutput,
+        messages: Sequence[Message],
+        *,
+        session_state: JsonDict | None = None,
+        base_state: JsonDict | None = None,
+        state_changes: Sequence[JsonDict] | None = None,
+    ) -> None:
+        """Store messages of a run in progress, with their tool calls, and the session state that its tools have left.
+
+        This is one transaction, so that the state of a continued run matches the results of its calls. The state is
+        stored as by :meth:`end_run`.
 
         The index of a message is its position in ``run.messages``, without those from history. The result of a tool
         call has the index that belongs to the call, even if earlier results are missing. Index 0 is reserved for the
         system message, because :meth:`open_run` is called before it is known whether there is one.
+
+        Parameters
+        ----------
+        state_changes : sequence of dict, optional
+            All changes that the turn has made to the state so far; None if the state is not stored.
         """
 
     def save_partial(self, run: RunOutput, partial: Message, messages: Sequence[Message] = ()) -> None:

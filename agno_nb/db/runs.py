@@ -134,11 +134,37 @@ def _take_turn(
     run.run_index = turn
 
 
-def add_messages(connection: Transaction, run: RunOutput, messages: Sequence[Message]) -> None:
+def add_messages(
+    connection: Transaction,
+    run: RunOutput,
+    messages: Sequence[Message],
+    *,
+    session_state: JsonDict | None = None,
+    base_state: JsonDict | None = None,
+    state_changes: Sequence[JsonDict] | None = None,
+) -> None:
     gone = _missing_run_error(connection, run)
     if gone is not None and not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
         raise gone
     _add_last_messages(connection, run, messages)
+    if session_state is not None:
+        gone = SessionNotFoundError(f"session {run.session_id!r} was deleted during run {run.run_id!r}")
+        store_state(connection, run.session_id, session_state, base_state, gone=gone)
+        _store_state_changes(connection, run, state_changes)
+
+
+def _store_state_changes(connection: Transaction, run: RunOutput, state_changes: Sequence[JsonDict] | None) -> None:
+    """Store all changes that a turn in progress has made to the state so far; None if there are no new ones."""
+    if state_changes is not None:
+        changed = {"state_changes": list(state_changes) or None}
+        connection.update("raw_runs", changed, {"run_id": run.root_run_id})
+
+    def committed(update: CacheUpdate) -> None:
+        # The end has to write the changes of the turn in any case.
+        connection.cache.opened_rows.pop(run.root_run_id, None)
+        update.forget(run)
+
+    connection.on_commit.append(committed)
 
 
 def _add_last_messages(
@@ -232,10 +258,8 @@ def add_step(
 ) -> None:
     gone = SessionNotFoundError(f"session {run.session_id!r} was deleted, so step {step.path!r} cannot be stored")
     store_state(connection, run.session_id, session_state, base_state, gone=gone)
-    if state_changes is not None:
-        connection.update("raw_runs", {"state_changes": list(state_changes)}, {"run_id": run.root_run_id})
+    _store_state_changes(connection, run, state_changes)
     connection.insert("raw_steps", [tables.step_row(step, run, step_index)])
-    connection.on_commit.append(lambda update: update.forget(run))
 
 
 def reopen_run(connection: Transaction, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:

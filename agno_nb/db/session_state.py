@@ -158,7 +158,7 @@ def store_state(
     key = {"session_id": session_id}
     # In DuckDB, a RETURNING takes longer than a second statement.
     changed = connection.update("raw_sessions", {"updated_at": connection.now()}, key, gone=gone)
-    if session_state is not None and (base_state is None or _differs(session_state, base_state)):
+    if session_state is not None and (base_state is None or differs(session_state, base_state)):
         # As it will be read. This rejects arrays and other values that cannot be compared.
         state = from_json(to_json(session_state, "session_state"))
         if base_state is not None:
@@ -172,7 +172,8 @@ def store_state(
     return changed
 
 
-def _differs(state: JsonDict, base_state: JsonDict) -> bool:
+def differs(state: JsonDict, base_state: JsonDict) -> bool:
+    """Whether a state has changed. If that cannot be determined, it has."""
     try:
         return bool(state != base_state)
     except Exception:  # An array, for example, or deeply nested values.

@@ -205,10 +205,19 @@ class SqlDb(Db):
     get_cell_turns = _in_transaction(history.get_cell_turns)
     get_messages = _in_transaction(history.get_messages)
 
-    def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
-        if messages:
+    def add_messages(
+        self,
+        run: RunOutput,
+        messages: Sequence[Message],
+        *,
+        session_state: JsonDict | None = None,
+        base_state: JsonDict | None = None,
+        state_changes: Sequence[JsonDict] | None = None,
+    ) -> None:
+        if messages or session_state is not None:
+            state = {"session_state": session_state, "base_state": base_state, "state_changes": state_changes}
             with self._transaction(write=True) as connection:
-                runs.add_messages(connection, run, messages)
+                runs.add_messages(connection, run, messages, **state)  # type: ignore[arg-type]
 
     def end_run(
         self,

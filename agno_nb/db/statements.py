@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agno_nb.db.encoding import Redact, Row, encode_row, micros, to_sql
@@ -157,7 +158,7 @@ class Transaction:
         """Insert rows with the same columns in as few statements as the backend allows; return them as stored."""
         if not rows:
             return []
-        stored = [encode_row(row, self.redact) for row in rows]
+        stored = [*map(encode_row, rows, repeat(self.redact))]
         # Columns that are null in all rows are left out: DuckDB plans a statement of fewer columns faster.
         filled = {name for row in stored for name, value in row.items() if value is not None}
         columns = [name for name in stored[0] if name in filled]

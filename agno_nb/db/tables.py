@@ -49,6 +49,7 @@ METRICS = (*TOKEN_COUNTS, "cost", "time_to_first_token_s", "duration_s")
 _CELL_INFO = ("notebook", "cell_id", "execution_count", "cell_hash", "kernel_id")
 _NO_METRICS = Metrics()
 _metrics_of = itemgetter(*METRICS)
+_metric_values = attrgetter(*METRICS)
 _NULLS = (None,) * len(METRICS)
 
 
@@ -123,7 +124,7 @@ def _metrics_row(metrics: Metrics | None) -> Row:
     if metrics is None or metrics == _NO_METRICS:
         return dict.fromkeys(METRICS)
     possible = metrics.drop_impossible()
-    return {name: getattr(possible, name) for name in METRICS}
+    return dict(zip(METRICS, _metric_values(possible), strict=True))
 
 
 def _metrics(row: Row) -> Metrics | None:

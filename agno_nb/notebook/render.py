@@ -56,7 +56,7 @@ def render_text(view: RunView) -> str:
 
 def footer_text(view: RunView) -> str:
     """Return the known facts of a run in one line: model, status, duration, tokens, cost."""
-    not_sent = counted(view.num_unsent_turns, "earlier turn") + " not sent" if view.num_unsent_turns else None
+    not_sent = "earlier turns not sent" if view.omits_turns else None
     attempt = f"attempt {view.attempt + 1}" if view.attempt else None
     # The footer of a cached answer is the same each time the notebook is executed.
     facts = [_CACHED, attempt] if view.is_cached else [attempt, not_sent, usage_line(view.metrics)]

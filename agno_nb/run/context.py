@@ -111,6 +111,8 @@ class RunContext:
     """The assistant's first message of the session, if the session is new."""
     partial_messages: list[Message] = field(default_factory=list)
     """Partial output of an earlier attempt that this run starts from."""
+    partial_of: str | None = None
+    """ID of that attempt."""
     tools: Sequence[Any] = ()
     """The tools of the agent that is running: its setting, or what the function in it returned."""
     output_schema: Any = None
@@ -184,6 +186,11 @@ class RunContext:
     def root(self) -> RunContext:
         """The outermost run that this run is nested in, or the run itself."""
         return self.outer_runs[-1] if self.outer_runs else self
+
+    @property
+    def turn(self) -> RunContext:
+        """The turn of the session that this run is part of, or the run itself."""
+        return self if self.enclosing_turn is None else self.enclosing_turn.turn
 
     @property
     def _workflow(self) -> RunContext | None:

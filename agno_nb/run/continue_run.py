@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -157,20 +157,33 @@ async def _add_runs_of_other_sessions(runnable: Runnable, parent: RunContext) ->
 
 
 def _take_pending_child(runnable: Runnable, text: str, parent: RunContext) -> RunOutput | None:
-    run = next((run for run in _pending_children(runnable, parent) if run.input == text), None)
+    run = next((run for run in _usable_children(runnable, parent) if run.input == text), None)
     if run is not None:
         parent.pending_children.remove(run)
         parent.add_child(run)
     return run
 
 
-def _pending_children(runnable: Runnable, parent: RunContext) -> Iterator[RunOutput]:
-    """Yield the runs of `runnable` that the current tool call or step had started before the pause."""
+def take_interrupted_child(runnable: Runnable, text: str, parent: RunContext) -> RunOutput | None:
+    """Return the nested run that a repeated tool call or step had started, if its process died while it was running."""
+    for run in _started_children(runnable, parent):
+        if run.input == text and run.interrupted and run.status is RunStatus.RUNNING:
+            parent.pending_children.remove(run)
+            return run
+    return None
+
+
+def _usable_children(runnable: Runnable, parent: RunContext) -> list[RunOutput]:
+    """Return those that are completed, or can be continued."""
+    started = _started_children(runnable, parent)
+    return [run for run in started if run.status is RunStatus.COMPLETED or runnable.is_continuable(run)]
+
+
+def _started_children(runnable: Runnable, parent: RunContext) -> list[RunOutput]:
+    """Return the runs of `runnable` that the current tool call or step had started before `parent` was continued."""
     identity = current_tool_call_id.get(), current_step.get(), runnable.kind, runnable.component_id
-    for run in parent.pending_children:
-        is_usable = run.status is RunStatus.COMPLETED or runnable.is_continuable(run)
-        if is_usable and identity == (run.parent_tool_call_id, run.step, run.kind, run.component_id):
-            yield run
+    children = parent.pending_children
+    return [run for run in children if identity == (run.parent_tool_call_id, run.step, run.kind, run.component_id)]
 
 
 async def find_earlier_input(
@@ -186,7 +199,7 @@ async def find_earlier_input(
     if parent.run.is_reloaded:
         await _add_runs_of_other_sessions(runnable, parent)
     end = f"\n\n{task_of(task)}"
-    inputs = (run.input for run in _pending_children(runnable, parent))
+    inputs = (run.input for run in _started_children(runnable, parent))
     return next((each for each in inputs if f"\n\n{task_of(each)}".endswith(end)), None)
 
 

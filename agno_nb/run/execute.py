@@ -47,12 +47,19 @@ from agno_nb.run.context import (
     make_event,
     resolve_dependencies,
 )
-from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids, store_of_run, store_reopen
+from agno_nb.run.continue_run import (
+    find_earlier_child,
+    interrupted_call_ids,
+    store_of_run,
+    store_reopen,
+    take_interrupted_child,
+)
 from agno_nb.run.failures import as_run_error, end_closed
 from agno_nb.run.inputs import media_of
 from agno_nb.run.options import RunOptions, first_set
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.recorder import RunRecorder, keep, store_unstored
+from agno_nb.run.rewind import partial_output
 from agno_nb.run.session_lock import SessionLock, waiting_for
 from agno_nb.types import (
     SESSION_CLASSES,
@@ -116,11 +123,13 @@ async def execute(
                 content = _final_content(paused_run)
                 emit_to(make_event(paused_run, RunEvent.run_completed, content=content, run_output=paused_run))
                 return paused_run
+            if paused_run is None and (interrupted := take_interrupted_child(runnable, text, parent)) is not None:
+                partial_messages = partial_output(interrupted)
     context = _make_context(runnable, text, options, emit_to, paused_run)
     if paused_run is None:
         runnable.describe_run(context)
     if partial_messages:
-        context.partial_messages = list(partial_messages)
+        context.partial_messages, context.partial_of = list(partial_messages), partial_messages[0].run_id
         calls = [call for message in partial_messages for call in message.tool_calls]
         context.interrupted_call_ids |= {call.tool_call_id for call in calls if not call.is_finished}
     async with _session_lock(context):
@@ -380,14 +389,16 @@ async def _open_now(context: RunContext) -> OpenedRun:
     assert db is not None
     if context.is_continued:
         return await recorder.in_store(store_reopen, db, run, context.query)
+    messages = [] if context.stores_message_later else [context.message, *context.partial_messages]
+    for message in messages[1:]:
+        recorder.put_in_order(message)
     return await recorder.write(
         db.open_run,
         run,
-        recorder.to_persisted([] if context.stores_message_later else [context.message]),
+        recorder.to_persisted(messages),
         session=context.session,
         nested=context.enclosing_turn is not None,
-        # The partial messages still have the ID of the run that they come from.
-        partial_of=context.partial_messages[0].run_id if context.partial_messages else None,
+        partial_of=context.partial_of,
         query=context.query,
         is_new_session=context.is_new_session,
     )

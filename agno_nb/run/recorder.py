@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 from agno_nb.db.base import Db
 from agno_nb.db.group_commit import StoreCall
 from agno_nb.db.process_id import runs_in_progress
-from agno_nb.db.session_state import changes, copy_state
+from agno_nb.db.session_state import changes, copy_state, differs
 from agno_nb.errors import SessionNotFoundError, StoreError, StoreLocked, describe, is_store_failure, message_of
 from agno_nb.event_loop import Job, before_thread_pools_end, loop_is_idle, uncancellable
 from agno_nb.redact import warn
@@ -75,8 +75,12 @@ class RunRecorder:
 
     def mark_unsaved(self, message: Message) -> None:
         """Let the next :meth:`save` store a message that is already in its place in the run."""
-        message.run_id = self.run.run_id
         self.unsaved.append(message)
+        self.put_in_order(message)
+
+    def put_in_order(self, message: Message) -> None:
+        """Set the run of a message, and times after those of earlier messages."""
+        message.run_id = self.run.run_id
         if message.from_history:
             return
         # Later messages have later times, even if the clock was set back in between.
@@ -102,7 +106,7 @@ class RunRecorder:
         """Return the stored form of messages."""
         if not self.stores_messages:
             return []
-        forms = [form for message in messages if (form := self.persisted_form(message)) is not None]
+        forms = [*filter(None, map(self.persisted_form, messages))]
         if self.stores_media:
             return forms
         return [replace(form, media=[]) if form.media else form for form in forms]
@@ -122,6 +126,40 @@ class RunRecorder:
         except BaseException:
             self.unsaved[:0], self.has_failed_save = new, True
             raise
+
+    async def save_results(self, session_state: JsonDict, turn: RunRecorder) -> None:
+        """Store the results of tool calls, with the session state that the tools have left, if they changed it.
+
+        `turn` records the turn that the run is part of.
+        """
+        if self.db is None or not differs(session_state, turn.base_state):
+            await self.save()
+        else:
+            await uncancellable(self._save_with_state(session_state, turn))
+
+    async def _save_with_state(self, session_state: JsonDict, turn: RunRecorder) -> None:
+        assert self.db is not None
+        async with turn.state_lock:
+            new, self.unsaved = self.unsaved, []
+            state, earlier_changes = copy_state(session_state), turn.run.state_changes
+            try:
+                turn.record_state_changes(state)
+                await self.write(
+                    self.db.add_messages,
+                    *(self.run, self.to_persisted(new)),
+                    session_state=state,
+                    base_state=turn.base_state,
+                    state_changes=turn.run.state_changes,
+                )
+                # Later writes compare with the state that is stored now.
+                turn.base_state = state
+            except BaseException as error:
+                turn.run.state_changes, self.unsaved[:0] = earlier_changes, new
+                if not isinstance(error, Exception) or is_store_failure(error):
+                    self.has_failed_save = True
+                    raise
+                # A value cannot be stored, most likely one in the state. The end of the run reports it.
+                await self.save()
 
     async def save_event(self, event: RunEvent, content: str, **values: Any) -> None:
         """Store an event. `values` are the keyword arguments of ``Db.add_event()``."""

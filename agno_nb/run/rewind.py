@@ -114,7 +114,7 @@ def rewind(run: RunOutput, options: ContinueCall) -> Rewind:
     passed_on: Any = {name: value for name, value in options.items() if name in kept_options}
     if run.status is not RunStatus.COMPLETED and not _has_options(options):
         # All that it did before it failed or its process died is kept.
-        messages = partial_messages(run) if len([each for each in own if each.role != "system"]) > 1 else []
+        messages = partial_output(run)
     return Rewind(text=text, partial_messages=messages, options=passed_on | new)
 
 
@@ -147,6 +147,12 @@ def _pair_safe(messages: Sequence[Message], index: int) -> int:
     if start and messages[start - 1].tool_calls and index - start < len(messages[start - 1].tool_calls):
         return start - 1
     return index
+
+
+def partial_output(run: RunOutput) -> list[Message]:
+    """Return the :func:`partial_messages` of an interrupted run; none if it has only been sent its input."""
+    own = [message for message in run.messages if message.role != "system" and not message.from_history]
+    return partial_messages(run) if len(own) > len(input_messages(run)) else []
 
 
 def partial_messages(run: RunOutput) -> list[Message]:

@@ -150,10 +150,12 @@ class StepInputField(UserInputField):
 
     @property
     def required(self) -> bool:
+        """Whether a person has to fill in the field."""
         return not self.has_default
 
     @property
     def allowed_values(self) -> list[Any] | None:
+        """The values that a person can choose from; None for any."""
         values = self.schema.get("enum")
         return None if values is None else [each for each in values if each is not None or self.required]
 
@@ -233,6 +235,7 @@ class StepRequirement(Requirement):
 
     @property
     def step_name(self) -> str:
+        """Name of the step."""
         return str(self.values.get("step_name") or self.tool.tool_name)
 
     @property
@@ -256,18 +259,22 @@ class StepRequirement(Requirement):
 
     @property
     def requires_confirmation(self) -> bool:
+        """Whether a person decides if the step runs."""
         return self.purpose == "confirmation"
 
     @property
     def requires_user_input(self) -> bool:
+        """Whether a person fills in fields of the step."""
         return self.purpose == "user_input"
 
     @property
     def requires_route_selection(self) -> bool:
+        """Whether a person chooses the steps of a router."""
         return self.purpose == "route_selection"
 
     @property
     def requires_output_review(self) -> bool:
+        """Whether a person reviews the output of the step or of a loop's iteration."""
         return self.purpose in ("output_review", "iteration_review")
 
     is_post_execution = requires_output_review
@@ -291,10 +298,12 @@ class StepRequirement(Requirement):
 
     @property
     def allow_multiple_selections(self) -> bool:
+        """Whether several routes can be chosen."""
         return bool(self.values.get("allow_multiple_selections"))
 
     @property
     def selected_choices(self) -> list[str] | None:
+        """The routes that were chosen; None before that."""
         selected = [each.value for each in self.user_input_fields if each.name == _SELECTION and each.is_given]
         if not selected:
             return None
@@ -311,10 +320,12 @@ class StepRequirement(Requirement):
 
     @property
     def error_message(self) -> str:
+        """Message of the error that the step failed with."""
         return str(self.values.get("error", ""))
 
     @property
     def error_type(self) -> str | None:
+        """Class name of that error."""
         return self.values.get("error_type")
 
     @property
@@ -324,6 +335,7 @@ class StepRequirement(Requirement):
 
     @property
     def max_retries(self) -> int | None:
+        """Maximum number of times that the step runs again after a rejection."""
         return self.values.get("max_retries")
 
     @property
@@ -337,6 +349,7 @@ class StepRequirement(Requirement):
 
     @property
     def on_timeout(self) -> OnTimeout:
+        """What happens if nobody answers in time."""
         return OnTimeout(self.values.get("on_timeout", OnTimeout.cancel))
 
     @property
@@ -452,22 +465,27 @@ class StepRequirement(Requirement):
 
     @property
     def needs_confirmation(self) -> bool:
+        """Whether the decision if the step runs is missing."""
         return self.requires_confirmation and not self.is_resolved
 
     @property
     def needs_user_input(self) -> bool:
+        """Whether the fields are not filled in yet."""
         return self.requires_user_input and not self.is_resolved
 
     @property
     def needs_route_selection(self) -> bool:
+        """Whether the choice of steps is missing."""
         return self.requires_route_selection and not self.is_resolved
 
     @property
     def needs_output_review(self) -> bool:
+        """Whether the review is missing."""
         return self.requires_output_review and not self.is_resolved
 
     @property
     def needs_decision(self) -> bool:
+        """Whether the decision what to do after the error is missing."""
         return self.purpose == "error" and not self.is_resolved
 
     @property
@@ -487,6 +505,7 @@ class StepRequirement(Requirement):
 
     @property
     def starts_when_continued(self) -> bool:
+        """Whether continuing the run executes what was approved."""
         return self._is_resolved and not self.tool.is_finished
 
     @property
@@ -497,6 +516,7 @@ class StepRequirement(Requirement):
 
     @property
     def subject(self) -> str:
+        """What the requirement is about, in words."""
         return f"step {self.path!r}"
 
     def copy_answer_from(self, other: Requirement) -> None:
@@ -568,8 +588,10 @@ class ExecutorRequirement:
 
     @property
     def is_resolved(self) -> bool:
+        """Whether all requirements of the executor's run are resolved."""
         return all(each.is_resolved for each in self.executor_requirements)
 
     @property
     def needs_executor_resolution(self) -> bool:
+        """Whether a requirement of the executor's run is not resolved."""
         return not self.is_resolved

@@ -38,10 +38,7 @@ class WorkflowExecution:
 
     async def record(self, output: StepOutput) -> None:
         """Store the result of a step with the state that it left."""
-        turn = self.context
-        while turn.enclosing_turn is not None:
-            turn = turn.enclosing_turn
-        await self.context.recorder.save_step(output, self.context.session_state, turn.recorder)
+        await self.context.recorder.save_step(output, self.context.session_state, self.context.turn.recorder)
 
 
 class Node(ABC):

@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from agno_nb.agent import Agent
+from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.notebook.html import sanitize_html
 from agno_nb.notebook.markdown import markdown_parser
 from agno_nb.notebook.render import (
@@ -17,7 +19,8 @@ from agno_nb.notebook.render import (
     render_answer,
     render_text,
 )
-from agno_nb.run_view import Note, Reasoning, RunView, Text
+from agno_nb.run_view import Note, Reasoning, RunView, Text, view_of_run
+from agno_nb.testing import ScriptedModel
 from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall
 from tests.notebook.hostile import PAYLOADS
 
@@ -305,3 +308,13 @@ def test_what_is_asked_is_shown_whole_and_exactly_with_what_to_type() -> None:
 def test_a_command_in_a_note_is_code() -> None:
     note = render_answer(RunView(parts=[Note("`%agent --model <b>` switches")]))
     assert ">%agent --model &lt;b&gt;</code> switches</div>" in note
+
+
+def test_the_footer_says_that_earlier_turns_were_not_sent_but_not_how_many() -> None:
+    agent = Agent(ScriptedModel(["Yes."] * 5), db=InMemoryDb(), session_id="s")
+    first, *others = [agent.run("Hi") for _ in range(3)]
+    agent.store.delete_run(others[0].run_id)
+    last = agent.run("Hi")
+    assert "not sent" not in footer_text(view_of_run(first))
+    assert "earlier turns not sent" in footer_text(view_of_run(last)).split(" · ")
+    assert "not sent" not in footer_text(view_of_run(agent.run("Hi", add_history_to_context=True)))

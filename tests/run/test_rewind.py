@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -250,3 +253,58 @@ def test_a_tool_cannot_start_its_own_run_again(options: dict[str, Any]) -> None:
     run = agent.run("go")
     assert (run.content, run.tools[0].tool_call_error, run.nested_runs) == ("Stopped.", True, [])
     assert "appears to be still running" in str(run.tools[0].result)
+
+
+KILLED = """
+import json, os, sys
+from pathlib import Path
+from agno_nb import Agent, DuckDb, FunctionModel
+from agno_nb.testing import call
+
+log = Path("log.txt")
+
+def look(item: str) -> str:
+    with log.open("a") as file:
+        file.write("looked\\n")
+    return f"{item}!"
+
+def answer(messages, tools):
+    if sys.argv[1] == "die" and log.exists() and Path("done").exists():
+        os.kill(os.getpid(), 9)
+    last = messages[-1]
+    results = [message.content for message in messages if message.role == "tool"]
+    return f"{last.role}: {' '.join(results)}" if results else call("look", item="owl")
+
+agent = Agent(FunctionModel(answer), db=DuckDb("store.duckdb"), tools=[look], name="A")
+if sys.argv[1] == "die":
+    run = agent.run("What?", session_id="s")
+    Path("done").touch()
+    agent.continue_run(run_id=run.run_id, **json.loads(sys.argv[2]))
+else:
+    last = max(agent.store.get_runs("s"), key=lambda run: run.created_at)
+    print(last.interrupted, [message.role for message in last.messages], [call.result for call in last.tools])
+    print(agent.continue_run(run_id=last.run_id).content)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "roles", "content"),
+    [
+        ({"regenerate": True}, ["user", "assistant", "tool"], "tool: owl!"),
+        ({"regenerate": True, "replace_original": False}, ["user", "assistant", "tool"], "tool: owl!"),
+        ({"input": "And?"}, ["user", "assistant", "tool", "assistant", "user"], "user: owl!"),
+        ({"input": "And?", "fork": True}, ["user", "assistant", "tool", "assistant", "user"], "user: owl!"),
+    ],
+    ids=["regenerate", "regenerate as a new turn", "input", "fork"],
+)
+def test_a_kill_before_the_first_answer_loses_nothing_that_the_run_starts_from(
+    tmp_path: Path, python: str, options: dict[str, Any], roles: list[str], content: str
+) -> None:
+    def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [python, "-W", "error", "-c", KILLED, *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert start("die", json.dumps(options)).returncode == -9
+    gone_on = start("continue")
+    assert (gone_on.stdout.splitlines(), gone_on.stderr) == ([f"True {roles} ['owl!']", content], "")
+    assert (tmp_path / "log.txt").read_text() == "looked\n"

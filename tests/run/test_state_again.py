@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -216,3 +218,75 @@ def test_without_a_store_a_run_tells_what_it_changed() -> None:
     run = Agent(model, tools=[count], session_state={"n": 1}).run("2")
     assert run.session_state == {"n": 3, "seen": [3]}
     assert run.state_changes == [{"path": ["n"], "after": 3}, {"path": ["seen"], "after": [3]}]
+
+
+KILLED = """
+import os, sys
+from agno_nb import Agent, DuckDb, FunctionModel
+from agno_nb.testing import call
+
+def add(item: str, session_state: dict) -> str:
+    session_state.setdefault("items", []).append(item)
+    return f"added {item}"
+
+def answer(messages, tools):
+    results = [message.content for message in messages if message.role == "tool"]
+    if len(results) == 2 and sys.argv[1] == "die":
+        os.kill(os.getpid(), 9)
+    return ", ".join(results) if len(results) == 2 else call("add", item="ab"[len(results)])
+
+agent = Agent(FunctionModel(answer), db=DuckDb("store.duckdb"), tools=[add], name="A", session_state={"owner": "ada"})
+if sys.argv[1] == "die":
+    agent.run("Add two", session_id="s")
+run = agent.get_last_run_output("s")
+print(agent.get_session_state("s"), [call.result for call in run.tools])
+run = agent.continue_run(run_id=run.run_id) if sys.argv[1] == "continue" else agent.regenerate(run.run_id)
+print(agent.get_session_state("s"), run.content)
+"""
+
+
+@pytest.mark.parametrize("how", ["continue", "regenerate"])
+def test_a_killed_process_leaves_the_state_of_the_stored_results(tmp_path: Path, python: str, how: str) -> None:
+    def start(argument: str) -> subprocess.CompletedProcess[str]:
+        command = [python, "-W", "error", "-c", KILLED, argument]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert start("die").returncode == -9
+    state = {"owner": "ada", "items": ["a", "b"]}
+    gone_on = start(how)
+    assert (gone_on.stdout.splitlines(), gone_on.stderr) == (
+        [f"{state} ['added a', 'added b']", f"{state} added a, added b"],
+        "",
+    )
+
+
+def test_a_state_that_is_as_at_the_start_again_has_no_changes() -> None:
+    def add(session_state: dict[str, Any]) -> str:
+        session_state["n"] = 1
+        return "added"
+
+    def take(session_state: dict[str, Any]) -> str:
+        del session_state["n"]
+        return "taken"
+
+    db = InMemoryDb()
+    agent = Agent(ScriptedModel([call("add"), call("take"), "Done."] * 2), db=db, tools=[add, take], session_id="s")
+    run = agent.run("Go")
+    assert (agent.get_session_state(), db.get_run(run.run_id).state_changes) == ({}, [])  # type: ignore[union-attr]
+    workflow = Workflow([lambda session_state: add(session_state), lambda session_state: take(session_state)], db=db)
+    run = workflow.run("Go", session_id="w")
+    assert (workflow.get_session_state("w"), db.get_run(run.run_id).state_changes) == ({}, [])  # type: ignore[union-attr]
+
+
+def test_a_state_that_cannot_be_stored_fails_the_run_at_its_end_only() -> None:
+    def spoil(session_state: dict[str, Any]) -> str:
+        session_state["bad"] = object()
+        return "spoilt"
+
+    db = InMemoryDb()
+    agent = Agent(ScriptedModel([call("spoil"), "Done."]), db=db, tools=[spoil], session_id="s")
+    with pytest.raises(AgnoNbError, match="bad"):
+        agent.run("Go")
+    stored = agent.get_last_run_output()
+    assert stored is not None
+    assert [message.content for message in stored.messages][-2:] == ["spoilt", "Done."]
