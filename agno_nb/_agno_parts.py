@@ -116,7 +116,7 @@ NO_EFFECT_OF_SESSIONS = dict.fromkeys(
 
 NO_EFFECT_OF_TOOLS = {
     "strict": "strict mode is used if the server and the schema of the parameters allow it",
-    "external_execution_silent": "a paused run has no text of ours as its content",
+    "external_execution_silent": "the content of a paused run is always the model's text",
     "title": "tools are shown with their name",
     "annotations": "they are hints for clients of the Model Context Protocol",
     "has_side_effects": "see `annotations`",

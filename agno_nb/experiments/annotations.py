@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.db import default_db
 from agno_nb.db.arrow_tables import is_a
-from agno_nb.db.base import AsyncDb, Db, as_sync
+from agno_nb.db.base import AsyncDb, Db
 from agno_nb.errors import InvalidInputError
+from agno_nb.experiments.runs import find_run, run_id_of, store_of
 from agno_nb.types import Annotation, Message, RunOutput, RunStatus
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def annotate(
     >>> len(runs_df(db=db, label="good"))
     1
     """
-    annotation = Annotation(_run_id(run), label=label, score=score, comment=comment, annotated_by=by)
-    return _store(db).add_annotations([annotation])[0]
+    annotation = Annotation(run_id_of(run), label=label, score=score, comment=comment, annotated_by=by)
+    return store_of(db).add_annotations([annotation])[0]
 
 
 @suggest_on_unknown_kwarg({"annotated_by": "by"})
@@ -98,7 +98,7 @@ def annotate_df(df: pd.DataFrame, *, by: str | None = None, db: Db | AsyncDb | N
     >>> added["score"].tolist()
     [1.0]
     """
-    store, there = _store(db), set(map(str, df.columns))
+    store, there = store_of(db), set(map(str, df.columns))
     if "run_id" not in there or there.isdisjoint(_VALUES):
         raise InvalidInputError(
             f"the DataFrame has the columns {', '.join(map(str, df.columns)) or 'none'}; it needs run_id, and label, "
@@ -144,7 +144,7 @@ def as_examples(
     """
     messages = []
     for each in _listed(runs):
-        run = each if isinstance(each, RunOutput) else _stored_run(each, db)
+        run = find_run(each, db)
         if run.status is not RunStatus.COMPLETED or not run.get_content_as_string().strip():
             raise InvalidInputError(f"run {run.run_id!r} has no answer (it is {run.status}); leave it out")
         messages += [
@@ -160,25 +160,6 @@ def _listed(runs: Any) -> list[Any]:
             raise InvalidInputError("the DataFrame has no column run_id; pass one such as runs_df(label='good')")
         return list(runs["run_id"])
     return [runs] if isinstance(runs, RunOutput | str) else list(runs)
-
-
-def _store(db: Db | AsyncDb | None) -> Db:
-    return as_sync(db) or default_db()
-
-
-def _stored_run(run_id: str, db: Db | AsyncDb | None) -> RunOutput:
-    store = _store(db)
-    run = store.get_run(_run_id(run_id))
-    if run is None:
-        raise InvalidInputError(f"there is no run {run_id!r} in {store!r}; pass the store that has it as db=")
-    return run
-
-
-def _run_id(run: RunOutput | str) -> str:
-    run_id = run.run_id if isinstance(run, RunOutput) else run
-    if not isinstance(run_id, str) or not run_id:
-        raise InvalidInputError(f"{run!r} is neither a run nor the ID of one; pass agent.run(...) or its run_id")
-    return run_id
 
 
 def _plain_rows(df: pd.DataFrame) -> Iterable[tuple[Any, ...]]:
@@ -202,7 +183,7 @@ def _from_row(row: dict[str, Any], by: str | None) -> Annotation | None:
         return None
     author = by if row.get("annotated_by") is None else row["annotated_by"]
     values: dict[str, Any] = {name: row.get(name) for name in _VALUES}
-    return Annotation(_run_id(row["run_id"]), annotated_by=author, **values)
+    return Annotation(run_id_of(row["run_id"]), annotated_by=author, **values)
 
 
 def _key(run_id: str, label: str | None, score: float | None, comment: str | None, by: str | None) -> tuple[Any, ...]:
