@@ -93,6 +93,11 @@ NO_EFFECT_OF_MODELS = {
     "supports_native_structured_outputs": "what each server supports is known, or set by `profile`",
     "supports_json_schema_outputs": "see `supports_native_structured_outputs`",
     "cache_system_prompt": "the beginning of a request is the same in all turns, which servers cache by themselves",
+    "use_previous_response_id": "each request has the whole conversation, because the provider stores none of it",
+    "assistant_message_role": "see `role_map`",
+    "tool_message_role": "see `role_map`",
+    "collect_metrics_on_completion": "tokens are counted once, wherever the server reports them",
+    "model_type": "`metrics.details` has the usage of a model under what it did",
 }
 """The same for models."""
 
@@ -127,15 +132,29 @@ MISSING_KEYWORDS_OF_MODELS = {
     ),
     **dict.fromkeys(("http_client", "client", "async_client"), "client of the caller's; pass transport=..."),
     **dict.fromkeys(
+        ("client_params", "default_query", "extra_query"),
+        "such settings of the client; pass default_headers=..., timeout=... or transport=...",
+    ),
+    **dict.fromkeys(
         (
             "frequency_penalty presence_penalty logit_bias logprobs top_logprobs modalities audio user store metadata "
             "service_tier verbosity parallel_tool_calls truncation include safety_identifier prompt_cache_key top_k "
-            "default_query options"
+            "options max_tool_calls"
         ).split(),
         "own name for this field of a request; pass extra_body={'NAME': value}",
     ),
     "reasoning": "such dict; pass reasoning_effort=... and, to OpenAIResponses, reasoning_summary=...",
     "thinking": "such dict; pass reasoning_effort=...",
+    **dict.fromkeys(("system_prompt", "instructions"), "instructions of a model; pass `instructions` to the agent"),
+    **dict.fromkeys(
+        ("background", "background_poll_interval", "background_max_wait"),
+        "background mode of a provider; use await agent.arun(..., background=True)",
+    ),
+    **dict.fromkeys(
+        ("retry_with_guidance", "retry_with_guidance_limit"),
+        "retries with another message; pass retries=..., which sends the same request again",
+    ),
+    "vector_store_name": "file search of a provider; give the model a tool that searches",
 }
 """The same for models."""
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from agno_nb import Agent, ScriptedModel, Team, Workflow
-from agno_nb._agno_parts import MISSING_KEYWORDS, MISSING_MODULES, NO_EFFECT
+from agno_nb._agno_parts import MISSING_KEYWORDS, MISSING_MODULES, NO_EFFECT, OF_MODELS
 from agno_nb.errors import InvalidInputError, UnknownArgumentError
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
+from agno_nb.models.openai.client import MODEL_ALIASES
 
 
 def component(kind: str, **settings: Any) -> Any:
@@ -120,3 +121,42 @@ def test_models_know_agnos_keywords() -> None:
         OpenAIChat(frequency_penalty=1)
     with pytest.raises(UnknownArgumentError, match='did you mean "temperature"'):
         OpenAIChat(temperatures=1)
+
+
+KEYWORDS_OF_BOTH_APIS = """
+id name provider model_type supports_native_structured_outputs supports_json_schema_outputs system_prompt instructions
+tool_message_role assistant_message_role cache_response cache_ttl cache_dir retries delay_between_retries
+exponential_backoff retry_with_guidance retry_with_guidance_limit store reasoning_effort verbosity metadata temperature
+user top_p service_tier strict_output extra_headers extra_query extra_body request_params role_map api_key organization
+base_url timeout max_retries default_headers default_query http_client client_params client async_client
+"""
+KEYWORDS_OF_CHAT = """
+collect_metrics_on_completion frequency_penalty logit_bias logprobs top_logprobs max_tokens max_completion_tokens
+modalities audio presence_penalty seed stop
+"""
+KEYWORDS_OF_RESPONSES = """
+include max_output_tokens max_tool_calls parallel_tool_calls reasoning reasoning_summary use_previous_response_id
+truncation background background_poll_interval background_max_wait vector_store_name
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "keywords"),
+    [
+        pytest.param(OpenAIChat, KEYWORDS_OF_BOTH_APIS + KEYWORDS_OF_CHAT, id="chat"),
+        pytest.param(OpenAIResponses, KEYWORDS_OF_BOTH_APIS + KEYWORDS_OF_RESPONSES, id="responses"),
+    ],
+)
+def test_no_keyword_of_agnos_models_is_unknown(model: type[OpenAIChat | OpenAIResponses], keywords: str) -> None:
+    known = {*model.__dataclass_fields__, *MODEL_ALIASES, *OF_MODELS.no_effect, *OF_MODELS.missing}
+    assert set(keywords.split()) <= known
+
+
+def test_refused_keywords_of_models_name_the_nearest_thing() -> None:
+    with pytest.raises(UnknownArgumentError, match=r"no background mode of a provider; use await agent\.arun\("):
+        OpenAIResponses(background=True)
+    with pytest.raises(UnknownArgumentError, match=r"no such settings of the client; pass default_headers="):
+        OpenAIChat(default_query={"a": "b"})
+    with pytest.raises(UnknownArgumentError, match="no instructions of a model; pass `instructions` to the agent"):
+        OpenAIChat(instructions=["Be brief."])
+    assert OpenAIResponses(use_previous_response_id=False, store=False).id == OpenAIResponses().id

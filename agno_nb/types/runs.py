@@ -251,9 +251,8 @@ class RunOutput(DictMethods, WithMedia):
         is_step = isinstance(self.active_requirements[0], StepRequirement)
         return PauseKind.STEP if is_step else PauseKind.EXECUTOR
 
-    @property
     def has_completed(self) -> bool:
-        """Whether the run has completed or failed."""
+        """Return whether the run has completed or failed."""
         return self.status in (RunStatus.COMPLETED, RunStatus.ERROR)
 
     @property

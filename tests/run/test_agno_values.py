@@ -121,10 +121,10 @@ def test_the_tools_of_members_and_steps_are_answered_too() -> None:
 
     workflow = Workflow([clerk()])
     run = workflow.run("go")
-    assert (run.pause_kind, run.has_completed) == (PauseKind.EXECUTOR, False)
+    assert (run.pause_kind, run.has_completed()) == (PauseKind.EXECUTOR, False)
     answer([each.tool_execution for each in run.active_requirements])
     run = workflow.continue_run(run_response=run)
-    assert (run.content, run.pause_kind, run.has_completed) == ("Done.", None, True)
+    assert (run.content, run.pause_kind, run.has_completed()) == ("Done.", None, True)
 
 
 def test_the_run_of_a_member_is_added_once() -> None:
