@@ -24,6 +24,7 @@ from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.tools import Tool, resolve_tools
+from agno_nb.tools.toolkit import prepare_tools
 from agno_nb.types import Budget, RunOutput, SessionType
 
 _KEPT_BY_IPYTHON = re.compile(r"_+|_\d+")
@@ -51,6 +52,9 @@ class VariableTool:
     def tools(self) -> list[Any]:
         """The tools of a toolkit with one member; see :func:`agno_nb.tools.toolkit.resolve_tools`."""
         return [self.latest]
+
+    async def prepare_tools(self) -> None:
+        await prepare_tools([self.latest])
 
     @property
     def name(self) -> str:

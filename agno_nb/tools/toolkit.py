@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -180,6 +181,20 @@ def resolve_tools(tools: Iterable[Any], *, tool_cache: list[Tool]) -> dict[str, 
                 f"two tools have the name {tool.name!r}, and only the first one is used; rename one with tool(name=...)"
             )
     return by_name
+
+
+async def prepare_tools(tools: Iterable[Any]) -> None:
+    """Let toolkits find out their tools, if these are known only when a server is connected.
+
+    They have a method ``prepare_tools()``, which is called before each run, on the background loop.
+    """
+    waiting = [
+        prepare_tools(item) if isinstance(item, list | tuple) else item.prepare_tools()
+        for item in tools
+        if isinstance(item, list | tuple) or hasattr(item, "prepare_tools")
+    ]
+    if waiting:
+        await asyncio.gather(*waiting)
 
 
 _reported_names: set[str] = set()
