@@ -262,7 +262,7 @@ _INCOMPLETE_END = re.compile(
 )
 """The start of a character at the end of a text."""
 _SECRET_NAMES = re.compile(
-    r"auth(?!or)|secret|passw|cookie|credential|signature|api.?key|(?:^|[-_. ])(?:key|token)$", re.I
+    r"auth(?!or(?!iz))|secret|passw|cookie|credential|signature|api.?key|(?:^|[-_. ])(?:key|token)$", re.I
 )
 _USERINFO = re.compile(r"(?<=://).*@|^(?![\w+.-]+://).*@", re.DOTALL)
 _CONTROLS = re.compile(

@@ -26,7 +26,7 @@ from agno_nb.tools.mcp import elicitation
 from agno_nb.tools.mcp.log import ServerLog
 from agno_nb.tools.mcp.params import Address, Endpoint
 from agno_nb.tools.mcp.stdio import Command, ServerProcess
-from agno_nb.types import JsonDict, UserInputField, shorten
+from agno_nb.types import JsonDict, UserInputField, one_line, shorten
 
 if TYPE_CHECKING:
     from mcp import Client, ClientSession
@@ -39,6 +39,7 @@ PROBE_S = 2.0
 """Seconds in which a server whose call timed out has to answer another request."""
 _PROGRESS_INTERVAL_S = 0.05
 _MESSAGE_LIMIT = 2_000
+_REASON_LIMIT = 500
 
 _open: set[Connection] = set()
 """The open connections, which are closed at the end of the process."""
@@ -190,7 +191,7 @@ class Connection:
         address = self.settings.address
         if isinstance(address, Command):
             self.process = ServerProcess(address, self.settings.log, self.close_soon)
-            return self.process
+            return self.process.running()
         return await _http_transport(address, stack)
 
     def _start_error(self, error: BaseException) -> ToolServerError:
@@ -316,8 +317,9 @@ async def _http_transport(endpoint: Endpoint, stack: AsyncExitStack) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    text = shorten(displayable(message_of(error)), _MESSAGE_LIMIT)
-    return text or type(error).__name__
+    # Errors of validators continue with the schema.
+    text = displayable(message_of(error)).partition("\n\n")[0]
+    return one_line(text, _REASON_LIMIT) or type(error).__name__
 
 
 async def close_connections(connections: Sequence[Connection]) -> None:

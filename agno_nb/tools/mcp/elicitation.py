@@ -45,7 +45,8 @@ def fields_of(question: Question, known: Sequence[UserInputField]) -> list[UserI
         names.add(name)
         if original not in required and "default" not in schema:
             schema = {**schema, "default": None}
-        texts = [schema.get("title"), schema.get("description")]
+        title = str(schema.get("title") or "")
+        texts = [title if title.lower() != original.lower() else "", schema.get("description")]
         if not fields:
             texts.insert(0, question.message)
         description = ": ".join(each for each in texts if isinstance(each, str) and each)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
+from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError, ToolServerError
 from agno_nb.event_loop import is_on_loop, run_awaiting, run_blocking
 from agno_nb.redact import displayable, warn
@@ -87,7 +87,6 @@ class ServerTool(Tool):
         return images
 
 
-@suggest_on_unknown_kwarg({})
 class MCPTools(Toolkit):
     """The tools of a server of the Model Context Protocol.
 

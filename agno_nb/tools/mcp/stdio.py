@@ -12,13 +12,14 @@ import shutil
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from agno_nb.errors import ToolServerError
+from agno_nb.event_loop import uncancellable
 from agno_nb.tools.mcp.log import ServerLog
 from agno_nb.types import shorten
 
@@ -30,7 +31,7 @@ MAX_MESSAGE_BYTES = 64 * 2**20
 EXIT_S = 2.0
 """Seconds that a server may take to end after its stdin was closed, and again after SIGTERM."""
 _DRAIN_S = 0.5
-"""Seconds to read what a server wrote before it ended, if another process holds its stdout open."""
+"""Seconds between the end of a process and that of its output, in either order."""
 _FEW, _MANY = 10, 100
 """Numbers of unread messages at which reading is resumed and paused."""
 
@@ -106,7 +107,7 @@ class Messages:
 
 
 class ServerProcess(asyncio.SubprocessProtocol):
-    """A running server. It is the SDK's stream for outgoing messages too, and ``async with`` starts and ends it.
+    """A server, and the stream for messages to it in the SDK's protocol.
 
     Parameters
     ----------
@@ -126,10 +127,11 @@ class ServerProcess(asyncio.SubprocessProtocol):
         self.messages = Messages()
         self._exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._writable: asyncio.Future[None] | None = None
+        self._output_ended = False
         self._line = bytearray()
         self._transport: asyncio.SubprocessTransport | None = None
 
-    async def start(self) -> None:
+    async def _start(self) -> None:
         """Start the process in a session of its own, so that an interrupt of the kernel does not reach it."""
         program = self.command.program
         if sys.platform == "win32":
@@ -157,20 +159,24 @@ class ServerProcess(asyncio.SubprocessProtocol):
         stdout = cast("asyncio.ReadTransport", transport.get_pipe_transport(1))
         self.messages.pause, self.messages.resume = stdout.pause_reading, stdout.resume_reading
 
-    async def __aenter__(self) -> tuple[Messages, ServerProcess]:
-        await self.start()
-        return self.messages, self
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[tuple[Messages, Self]]:
+        """Start the process and end it: the SDK's kind of transport."""
+        await self._start()
+        try:
+            yield self.messages, self
+        finally:
+            # A cancelled task must not leave the process.
+            await uncancellable(self._stop())
+
+    async def __aenter__(self) -> Self:
+        return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        # Not interrupted by a cancellation of the task, which would leave the process.
-        ending = asyncio.ensure_future(self._stop())
-        while not ending.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait({ending})
-        ending.result()
+        """Do nothing: the SDK closes its streams before the process is ended."""
 
     async def aclose(self) -> None:
-        """Do nothing: the SDK closes its streams before the process is ended."""
+        """Do nothing, as above."""
 
     async def send(self, message: SessionMessage) -> None:
         """Write a message, and wait while the server does not read."""
@@ -221,9 +227,10 @@ class ServerProcess(asyncio.SubprocessProtocol):
         self.messages.put(message)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        if fd == 1:
-            self._fail("it closed its output")
         self.resume_writing()
+        if fd == 1:
+            self._output_ended = True
+            self._end_when_over("it closed its output")
 
     def process_exited(self) -> None:
         assert self._transport is not None
@@ -232,8 +239,17 @@ class ServerProcess(asyncio.SubprocessProtocol):
         if not self._exited.done():
             self._exited.set_result(None)
         self.resume_writing()
-        # A process that left the group may hold the pipe open.
-        asyncio.get_running_loop().call_later(_DRAIN_S, self._fail, "it ended")
+        self._end_when_over("it ended")
+
+    def _end_when_over(self, reason: str) -> None:
+        """End the messages when the process has exited and its output is read, or after a while if one of these isn't so.
+
+        A process that has left the group may hold the pipe open.
+        """
+        if self._exited.done() and self._output_ended:
+            self._fail(reason)
+        else:
+            asyncio.get_running_loop().call_later(_DRAIN_S, self._fail, reason)
 
     def _fail(self, reason: str) -> None:
         if self.failure is None:

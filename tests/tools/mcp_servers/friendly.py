@@ -50,13 +50,13 @@ def words() -> list[str]:
     return ["one", "two"]
 
 
-@server.tool()
+@server.tool(structured_output=False)
 def photo() -> Any:
     """Return an image and a sound."""
     return ["a photo", Image(data=GIF, format="gif"), Audio(data=b"RIFF0000WAVE", format="wav")]
 
 
-@server.tool()
+@server.tool(structured_output=False)
 def pages() -> list[Any]:
     """Return resources."""
     return [
@@ -98,7 +98,6 @@ async def count(ctx: Context) -> str:
     return "counted"
 
 
-started = asyncio.Event()
 cancelled: list[str] = []
 
 
@@ -152,6 +151,12 @@ async def ask_model(ctx: Context) -> str:
     return str(result)
 
 
+@server.tool()
+def token(ctx: Context) -> str:
+    """Return a header of the request."""
+    return str((ctx.headers or {}).get("x-token"))
+
+
 @server.resource("notes://all", name="notes")
 def notes() -> str:
     """All notes."""
@@ -170,6 +175,6 @@ def summarize() -> str:
 
 
 if __name__ == "__main__":
-    transport, port = (sys.argv[1:] + ["stdio", "0"])[:2] if len(sys.argv) > 1 else ("stdio", "0")
+    transport, port = sys.argv[1:] or ("stdio", "0")
     options: dict[str, Any] = {} if transport == "stdio" else {"host": "127.0.0.1", "port": int(port)}
-    server.run(transport, **options)
+    server.run(transport, **options)  # type: ignore[call-overload]
