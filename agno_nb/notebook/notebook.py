@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import isclass
 from pathlib import Path
 from typing import Any
@@ -219,8 +219,11 @@ class Notebook:
 
     def use_tools(self, names: list[str]) -> None:
         """Add functions of the notebook to the agent's tools, or replace tools of the same name."""
+        self.add_tools([VariableTool(name, self._function(name), self.namespace) for name in names])
+
+    def add_tools(self, added: Sequence[Any]) -> None:
+        """Add tools or toolkits to the agent's, or replace those of the same name."""
         agent = self._own_agent("`%agent tools`")
-        added = [VariableTool(name, self._function(name), self.namespace) for name in names]
         replaced = {name_of(tool) for tool in added}
         tools: list[Any] = [*(tool for tool in agent.listed_tools if name_of(tool) not in replaced), *added]
         # Reject an invalid tool now, because it would make every later cell fail.

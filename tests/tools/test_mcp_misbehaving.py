@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools.mcp import MCPTools
 from agno_nb.tools.mcp.results import MAX_TEXT
 from agno_nb.types import ToolCall
+from tests.tools.mcp_soak import soak
 
 SERVER = str(Path(__file__).parent / "mcp_servers" / "misbehaving.py")
 
@@ -190,3 +193,21 @@ def test_a_toolkit_that_is_gone_ends_its_server(starts: Path) -> None:
     gc.collect()
     run_blocking(asyncio.wait_for(asyncio.wait({connection._task}), 10))
     assert not process.is_running()
+
+
+def test_servers_end_with_the_process_that_started_them(starts: Path) -> None:
+    program = f"""
+        import os, psutil
+        from agno_nb.tools.mcp import MCPTools
+        tools = MCPTools([{sys.executable!r}, {SERVER!r}, "well-behaved", {str(starts)!r}])
+        tools.tools
+        print(psutil.Process().children()[0].pid)
+    """
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(program)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
+    assert not psutil.pid_exists(int(ended.stdout))
+
+
+def test_servers_killed_at_random_points_lose_no_turn(tmp_path: Path, starts: Path) -> None:
+    soak(tmp_path, turns=15, seed=1)

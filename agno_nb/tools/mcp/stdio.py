@@ -242,7 +242,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
         self._end_when_over("it ended")
 
     def _end_when_over(self, reason: str) -> None:
-        """End the messages when the process has exited and its output is read, or after a while if one of these isn't so.
+        """End the messages when the process has exited and its output is read, or a while after one of these.
 
         A process that has left the group may hold the pipe open.
         """
