@@ -72,7 +72,7 @@ def soak(folder: Path, *, turns: int, seed: int) -> int:
     assert bool(calls["result"].notna().all())
     failed = calls[calls["tool_call_error"]]
     others = [text for text in failed["result"] if not text.startswith(("MCP server 'victim' ended during", *STARTS))]
-    assert others == []
+    assert others == [], others
     db.close()
     return len(failed)
 

@@ -130,7 +130,8 @@ class Connection:
     def is_usable(self) -> bool:
         """Whether new calls can use it."""
         is_here = self._pid == os.getpid() and self._loop is background_loop()
-        return is_here and not (self._is_retired or self._closing.is_set() or self._task.done())
+        has_ended = self.process is not None and self.process.has_ended
+        return is_here and not (has_ended or self._is_retired or self._closing.is_set() or self._task.done())
 
     async def opened(self) -> None:
         """Wait until it is open; raise ToolServerError if the server cannot be started or reached."""
@@ -157,7 +158,7 @@ class Connection:
             await self._open_and_wait()
         except BaseException as error:
             if not self._opened.done():
-                self._failure = self._start_error(error)
+                self._failure = await self._start_error(error)
             if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
                 raise
         finally:
@@ -194,13 +195,13 @@ class Connection:
             return self.process.running()
         return await _http_transport(address, stack)
 
-    def _start_error(self, error: BaseException) -> ToolServerError:
+    async def _start_error(self, error: BaseException) -> ToolServerError:
         verb = "be started" if self.process is not None else "be reached"
         if isinstance(error, TimeoutError):
             reason = f"it did not answer within {self.settings.start_timeout_s:g} seconds"
             remedy = "; raise start_timeout_seconds if it needs longer, for example for a download"
-        elif self.process is not None and self.process.failure is not None and self.process.returncode is not None:
-            reason, remedy = self.process.describe_end(), ""
+        elif self.process is not None and self.process.has_ended and self.process.pid is not None:
+            reason, remedy = await self.process.describe_end(), ""
         else:
             reason, remedy = "; ".join(_reason(each) for each in leaves(error)), ""
         return ToolServerError(f"MCP server {self.settings.name!r} cannot {verb}: {reason}{remedy}{self._log_lines()}")
@@ -273,8 +274,8 @@ class Connection:
         if isinstance(error, MCPError) and error.code != CONNECTION_CLOSED:
             return ToolServerError(f"{server}: {shorten(error.message, _MESSAGE_LIMIT)}")
         self.retire()
-        if self.process is not None and self.process.failure is not None:
-            how = self.process.describe_end()
+        if self.process is not None and (self.process.has_ended or isinstance(error, MCPError)):
+            how = await self.process.describe_end()
             return ToolServerError(f"{server} ended during the call: {how}; {restarted}{self._log_lines()}")
         if isinstance(error, MCPError | OSError) or not isinstance(error, RuntimeError | ValueError):
             return ToolServerError(f"the connection to {server} failed: {_reason(error)}; {restarted}")

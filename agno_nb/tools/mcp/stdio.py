@@ -138,7 +138,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
             program = shutil.which(program) or program  # Finds npx.cmd, which CreateProcess does not.
         try:
             with self.log.open() as stderr:
-                transport, _ = await asyncio.get_running_loop().subprocess_exec(
+                await asyncio.get_running_loop().subprocess_exec(
                     lambda: self,
                     program,
                     *self.command.args,
@@ -155,9 +155,14 @@ class ServerProcess(asyncio.SubprocessProtocol):
             ) from error
         except (OSError, ValueError) as error:
             raise ToolServerError(f"cannot execute {self.command.program!r}: {error}") from error
-        self._transport, self.pid = transport, transport.get_pid()
-        stdout = cast("asyncio.ReadTransport", transport.get_pipe_transport(1))
-        self.messages.pause, self.messages.resume = stdout.pause_reading, stdout.resume_reading
+        stdout: Any = None if self._transport is None else self._transport.get_pipe_transport(1)
+        if stdout is not None:
+            self.messages.pause, self.messages.resume = stdout.pause_reading, stdout.resume_reading
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # The process may end before subprocess_exec() returns.
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        self.pid = self._transport.get_pid()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[Messages, Self]]:
@@ -257,10 +262,16 @@ class ServerProcess(asyncio.SubprocessProtocol):
             self.messages.close()
             self._on_end()
 
-    def describe_end(self) -> str:
-        """Return how the server ended, for an error."""
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process has ended, or can no longer be used."""
+        return self._exited.done() or self.failure is not None
+
+    async def describe_end(self) -> str:
+        """Return how the server ended, for an error. A closed pipe may be noticed before the end of the process."""
+        await asyncio.wait({self._exited}, timeout=_DRAIN_S)
         if self.returncode is None:
-            return self.failure or "it did not answer"
+            return self.failure or "it closed its input"
         if self.returncode < 0:
             with suppress(ValueError):
                 return f"its process was ended by {signal.Signals(-self.returncode).name}"
