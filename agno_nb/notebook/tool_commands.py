@@ -1,6 +1,6 @@
 """The command ``%agent tools``: functions of the notebook and MCP servers as tools of its agent.
 
-What a server says about itself is data: it is shown as plain text on one line.
+Descriptions by a server are data, and shown as plain text on one line.
 """
 
 from __future__ import annotations

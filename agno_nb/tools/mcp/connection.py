@@ -58,7 +58,7 @@ class ServerCall:
     requested: list[UserInputField] = field(default_factory=list)
     """The fields that the server asked for and that have no value yet."""
     injected: Mapping[str, Any] = field(default_factory=dict)
-    """What the runtime passes to tools, for the function that returns headers."""
+    """The arguments that the runtime injects into tools, for the function that returns headers."""
     error: str | None = None
     """The error for the model, if the call failed."""
     num_questions: int = 0
@@ -96,7 +96,7 @@ current_call: contextvars.ContextVar[ServerCall | None] = contextvars.ContextVar
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionSettings:
-    """What a connection needs to know of its server."""
+    """The settings of a server that its connections use."""
 
     name: str
     address: Address
@@ -260,7 +260,7 @@ class Connection:
         return result
 
     async def _call_error(self, name: str, error: Exception) -> ToolServerError:
-        """Return the error for a failed call, and give the connection up if it cannot be trusted any more."""
+        """Return the error for a failed call, and retire a connection that cannot be trusted."""
         from mcp.shared.exceptions import MCPError
         from mcp.types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 

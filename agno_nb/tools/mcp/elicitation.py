@@ -1,7 +1,7 @@
 """Questions that an MCP server asks a person during a call.
 
-A call cannot wait for a person: it would not survive the process. So the server is told that the question was
-cancelled, the call ends, and the run pauses with the requested fields. When it is continued, the call is repeated, and
+A call cannot wait for a person: it would not survive the process. Instead, the server
+receives "cancel" as the answer, the call ends, and the run pauses with the requested fields. When it is continued, the call is repeated, and
 the server's question is answered with the given values. They are only used for the same question.
 """
 
@@ -71,7 +71,7 @@ def _properties(question: Question) -> tuple[dict[str, JsonDict], Sequence[str]]
 
 
 def answer(question: Question, fields: Sequence[UserInputField], values: Mapping[str, Any]) -> ElicitResult | None:
-    """Return the answer to a question, or None if a person was not asked this question yet.
+    """Return the answer to a question, or None if no person has answered it.
 
     `fields` are those that a person was asked for, and `values` the given values by the name of the field.
     """

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 MAX_DESCRIPTION = 10_000
 MAX_SCHEMA = 100_000
-"""Length limits of what a server says about itself, which becomes part of each request."""
+"""Length limits for the descriptions of tools, which are part of each request."""
 _LISTS = (
     "requires_confirmation_tools",
     "external_execution_required_tools",
@@ -114,7 +114,7 @@ class MCPTools(Toolkit):
     header_provider : callable, optional
         Returns further headers for each call. Its parameters can be ``run_context``, ``agent`` and ``team``.
     timeout_seconds : float, default 10
-        Seconds that a call may take. A report of progress starts them anew.
+        Time limit of a call in seconds, which starts again with each report of progress.
     start_timeout_seconds : float, default 60
         Seconds that starting or reaching the server may take, including a download.
     include_tools, exclude_tools : sequence of str, optional
@@ -376,7 +376,7 @@ class MCPTools(Toolkit):
         return self.confirm if isinstance(self.confirm, bool) else described.name in self.confirm
 
     async def describe(self) -> Listing:
-        """Return what the server offers: its tools, resources, templates of resources, and prompts.
+        """Return the tools, resources, templates of resources, and prompts of the server.
 
         Raises
         ------

@@ -32,7 +32,7 @@ _MAX_CONNECTIONS = 8
 
 
 class Peer(Protocol):
-    """A connection of ours, or a session that the user has opened."""
+    """Our connection, or a session that the user has opened."""
 
     async def call(self, name: str, arguments: JsonDict, call: ServerCall) -> types.CallToolResult: ...
 
@@ -41,7 +41,7 @@ class Peer(Protocol):
 
 @dataclass(frozen=True)
 class Listing:
-    """What a server offers."""
+    """The tools, resources and prompts of a server."""
 
     tools: Sequence[types.Tool]
     instructions: str | None

@@ -31,7 +31,7 @@ MAX_MESSAGE_BYTES = 64 * 2**20
 EXIT_S = 2.0
 """Seconds that a server may take to end after its stdin was closed, and again after SIGTERM."""
 _DRAIN_S = 0.5
-"""Seconds between the end of a process and that of its output, in either order."""
+"""Seconds between the end of a process and the end of its output, in either order."""
 _FEW, _MANY = 10, 100
 """Numbers of unread messages at which reading is resumed and paused."""
 
@@ -278,7 +278,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
         return f"its process ended with exit code {self.returncode}"
 
     async def _stop(self) -> None:
-        """Close stdin and wait for the end; then terminate, and at last kill, the server and what it has started."""
+        """Close stdin and wait for the end; then terminate, and at last kill, the server and its child processes."""
         self.failure = self.failure or "it was closed"
         transport = self._transport
         if transport is None:
