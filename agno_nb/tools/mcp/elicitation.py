@@ -1,8 +1,8 @@
 """Questions that an MCP server asks a person during a call.
 
-A call cannot wait for a person: it would not survive the process. Instead, the server
-receives "cancel" as the answer, the call ends, and the run pauses with the requested fields. When it is continued, the call is repeated, and
-the server's question is answered with the given values. They are only used for the same question.
+A call cannot wait for a person, because it would not survive the process. Instead, the server receives "cancel" as the
+answer, the call ends, and the run pauses with the requested fields. When it is continued, the call is repeated, and the
+question is answered with the given values. They are only used for the same question.
 """
 
 from __future__ import annotations

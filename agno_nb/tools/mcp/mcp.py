@@ -29,8 +29,7 @@ from agno_nb.tools.mcp.params import (
 from agno_nb.tools.mcp.results import error_text, value_of
 from agno_nb.tools.mcp.server import Listing, Peer, Server, UserSession, list_all, list_tools
 from agno_nb.tools.toolkit import Toolkit
-from agno_nb.types import JsonDict, Media, RunEvent, ToolCall, shorten, valid_tool_name
-from agno_nb.types.json_schema import import_jsonschema
+from agno_nb.types import JsonDict, Media, RunEvent, ToolCall, import_jsonschema, shorten, valid_tool_name
 
 if TYPE_CHECKING:
     from mcp import ClientSession, StdioServerParameters, types
