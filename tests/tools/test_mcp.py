@@ -19,6 +19,7 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import InvalidInputError, ToolServerError
 from agno_nb.event_loop import run_blocking
 from agno_nb.redact import redact
+from agno_nb.team import Team
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools.mcp import MCPTools, ServerResult, SSEClientParams, StreamableHTTPClientParams
 from agno_nb.types import Media, RunEvent, RunOutput, ToolCall
@@ -228,6 +229,15 @@ def test_instructions_of_the_server_are_added_on_request() -> None:
         system = next((each.content or "" for each in model.requests[0].messages if each.role == "system"), "")
         assert ("Prefer `add`." in system) is adds
         run_blocking(tools.close())
+
+
+def test_a_leader_is_told_the_tools_of_a_members_server() -> None:
+    tools = MCPTools(FRIENDLY, include_tools=["add"])
+    member = Agent(ScriptedModel([]), name="adder", tools=[tools])
+    model = ScriptedModel(["ok"])
+    Team([member], model=model, add_member_tools_to_context=True).run("x")
+    assert "Tools: add" in (model.requests[0].messages[0].content or "")
+    run_blocking(tools.close())
 
 
 async def test_a_connection_can_be_opened_checked_and_closed_with_await() -> None:
