@@ -233,6 +233,8 @@ class MCPTools(Toolkit):
     def get_functions(self) -> dict[str, Tool]:
         return {each.name: each for each in self.tools}
 
+    get_async_functions = get_functions
+
     async def connect(self, force: bool = False) -> None:
         """Connect and list the tools now instead of with the first run. `force` makes a new connection.
 
@@ -252,7 +254,7 @@ class MCPTools(Toolkit):
         await self.prepare_tools()
         await self._peer({})
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # type: ignore[override] # Async as in agno, unlike that of other toolkits.
         """Close the connection, which ends a server that was started with a command. The next call starts it again."""
         await run_awaiting(self._server.close())
 
