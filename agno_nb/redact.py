@@ -173,7 +173,13 @@ def without_secrets(value: Any) -> Any:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether `name` denotes a secret, for example ``api-key`` or ``Authorization``."""
+    """Whether `name` denotes a secret, for example ``api-key`` or ``Authorization``.
+
+    Examples
+    --------
+    >>> [name for name in ("api-key", "Authorization", "OAuth", "author", "keys") if is_secret_name(name)]
+    ['api-key', 'Authorization', 'OAuth']
+    """
     return _SECRET_NAMES.search(name) is not None
 
 
