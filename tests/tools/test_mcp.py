@@ -28,7 +28,7 @@ SERVERS = Path(__file__).parent / "mcp_servers"
 FRIENDLY = [sys.executable, str(SERVERS / "friendly.py")]
 ALL = [
     *("add", "greet", "point", "words", "photo", "pages", "fail", "erase", "environment", "process", "count", "wait"),
-    *("was_cancelled", "order", "order_two", "ask_model", "token"),
+    *("was_cancelled", "order", "order_when_told", "tell", "order_two", "ask_model", "token"),
 ]
 
 
@@ -389,3 +389,16 @@ def test_the_tools_of_an_unconnected_server_are_not_listed_on_the_background_loo
         run_blocking(read())
     with pytest.raises(InvalidInputError, match="use include_tools or exclude_tools"):
         tools.tools = []
+
+
+def test_concurrent_calls_answer_their_own_requests(tools: MCPTools) -> None:
+    calls = [call("add", a=number, b=1) for number in range(20)]
+    run = Agent(ScriptedModel([calls, "ok"]), tools=[tools]).run("x")
+    assert [each.value for each in run.tools] == [*range(1, 21)]
+
+
+def test_a_question_during_concurrent_calls_is_cancelled(tools: MCPTools) -> None:
+    # The protocol does not say which of the two calls it belongs to.
+    agent = Agent(ScriptedModel([[call("order_when_told", item="hat"), call("tell")], "ok"]), tools=[tools])
+    ordered, told = agent.run("x").tools
+    assert (ordered.value, told.value) == ("no hat: cancel", "told")

@@ -128,6 +128,26 @@ async def order(ctx: Context, item: str) -> str:
     return f"{item} of size {answer.data.size}, note {answer.data.note}"
 
 
+told, asked = asyncio.Event(), asyncio.Event()
+
+
+@server.tool()
+async def order_when_told(ctx: Context, item: str) -> str:
+    """Order something while another call is in progress."""
+    await told.wait()
+    answer = await order(ctx, item)
+    asked.set()
+    return answer
+
+
+@server.tool()
+async def tell() -> str:
+    """Let the other call ask its question, and wait until it is answered."""
+    told.set()
+    await asked.wait()
+    return "told"
+
+
 @server.tool()
 async def order_two(ctx: Context) -> str:
     """Order two things."""
