@@ -18,6 +18,7 @@
     │   │   └── ModelStreamError            an incomplete or invalid answer
     │   │       └── ResponseLimitError      an answer that exceeds the model object's limits
     │   ├── BudgetExceeded            a budget is used up; .budget, .usage
+    │   ├── ToolServerError           an MCP server cannot be started, has ended, or breaks its protocol
     │   └── OutputSchemaError         the answer does not match output_schema
     ├── SessionOwnershipError         the session belongs to another user
     ├── SessionNotFoundError
@@ -36,7 +37,8 @@
     ├── RunInterrupted                the user stopped a run in a cell; .run_output
     └── QueryInterrupted              the user stopped a query or reading a frame
     BaseException
-    └── NestedRunPaused               a run started by a tool waits for a person; .run_output
+    ├── NestedRunPaused               a run started by a tool waits for a person; .run_output
+    └── InputRequired                 a tool needs values from a person; .fields
 
 Messages say what failed, the value, and the remedy. IPython shows these errors without their traceback, only with the
 lines of the notebook's cells if a cell has several; ``%tb`` shows the traceback.
@@ -44,7 +46,7 @@ lines of the notebook's cells if a cell has several; ``%tb`` shows the traceback
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from linecache import getlines
 from traceback import FrameSummary, StackSummary, walk_tb
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -52,7 +54,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from agno_nb.redact import displayable
 
 if TYPE_CHECKING:
-    from agno_nb.types import Budget, RunOutput, UsageTotals
+    from agno_nb.types import Budget, RunOutput, UsageTotals, UserInputField
 
 
 _MAX_LINES_OF_CELLS = 5
@@ -129,6 +131,17 @@ class NestedRunPaused(_Displayable):
             f"run {run_output.run_id!r} of {run_output.component_name or run_output.kind} waits for a person"
         )
         self.run_output = run_output
+
+
+class InputRequired(_Displayable):
+    """A tool needs values that only a person knows, so the call ends and the run pauses.
+
+    When the run is continued, the tool is called again. Like :class:`NestedRunPaused`, this is not an Exception.
+    """
+
+    def __init__(self, fields: Sequence[UserInputField]) -> None:
+        super().__init__(f"a person has to provide {', '.join(each.name for each in fields)}")
+        self.fields = fields
 
 
 class RunError(AgnoNbError):
@@ -226,6 +239,10 @@ class BudgetExceeded(RunError):
         super().__init__(message)
         self.budget = budget
         self.usage = usage
+
+
+class ToolServerError(RunError):
+    """A server of tools cannot be started or reached, has ended, or does not follow its protocol."""
 
 
 class RunLimitError(RunError):

@@ -252,7 +252,7 @@ def _remarks(view: RunView, prefix: str = "") -> Iterator[tuple[str, Tone]]:
     """Yield a line for each tool call, note and nested run or step that has ended."""
     for part in view.parts:
         if isinstance(part, ToolCall):
-            state, tone = call_state(part, view.status)
+            state, tone = call_state(part, view.status, view.progress.get(part.tool_call_id, ""))
             yield f"{prefix}{part.tool_name}({part.arguments})" + (f" · {state}" if state else ""), tone
         elif isinstance(part, Note):
             yield part.text, ""

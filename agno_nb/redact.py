@@ -173,7 +173,13 @@ def without_secrets(value: Any) -> Any:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether `name` denotes a secret, for example ``api-key`` or ``Authorization``."""
+    """Whether `name` denotes a secret, for example ``api-key`` or ``Authorization``.
+
+    Examples
+    --------
+    >>> [name for name in ("api-key", "Authorization", "OAuth", "author", "keys") if is_secret_name(name)]
+    ['api-key', 'Authorization', 'OAuth']
+    """
     return _SECRET_NAMES.search(name) is not None
 
 
@@ -262,7 +268,7 @@ _INCOMPLETE_END = re.compile(
 )
 """The start of a character at the end of a text."""
 _SECRET_NAMES = re.compile(
-    r"auth(?!or)|secret|passw|cookie|credential|signature|api.?key|(?:^|[-_. ])(?:key|token)$", re.I
+    r"auth(?!or(?!iz))|secret|passw|cookie|credential|signature|api.?key|(?:^|[-_. ])(?:key|token)$", re.I
 )
 _USERINFO = re.compile(r"(?<=://).*@|^(?![\w+.-]+://).*@", re.DOTALL)
 _CONTROLS = re.compile(

@@ -47,20 +47,23 @@ def status_word(status: str | None, *, interrupted: bool | None = False) -> str:
     return STATUS_WORDS.get(RunStatus.CANCELLED if interrupted else status or "", "")
 
 
-def call_state(call: ToolCall, status: RunStatus) -> tuple[str, Tone]:
-    """Return who decided about a call and how it ended, in words, and their tone, given the status of its run."""
-    origin, (state, tone) = "read from text" if call.is_read_from_text else "", _outcome(call, status)
+def call_state(call: ToolCall, status: RunStatus, progress: str = "") -> tuple[str, Tone]:
+    """Return who decided about a call and how it ended, in words, and their tone, given the status of its run.
+
+    While the call is in progress, `progress` is what its tool has reported.
+    """
+    origin, (state, tone) = "read from text" if call.is_read_from_text else "", _outcome(call, status, progress)
     return " · ".join(filter(None, [origin, state])), tone
 
 
-def _outcome(call: ToolCall, status: RunStatus) -> tuple[str, Tone]:
+def _outcome(call: ToolCall, status: RunStatus, progress: str) -> tuple[str, Tone]:
     decision, ended = _decision(call), ""
     tone: Tone = ""
     if call.confirmed is False:
         return decision, "rejected"
     if call.result is None:
         # A line below the answer says that the run is in progress.
-        ended = "…" if status is RunStatus.RUNNING else STATUS_WORDS.get(status, "not run")
+        ended = progress or "…" if status is RunStatus.RUNNING else STATUS_WORDS.get(status, "not run")
         ended = "" if decision and status is RunStatus.PAUSED else ended
     elif call.tool_call_error and call.result == INTERRUPTED_RESULT:
         ended = STATUS_WORDS[RunStatus.CANCELLED]
@@ -150,6 +153,8 @@ class RunView:
     omits_turns: bool = False
     """Whether there were earlier turns, and the model was sent none of them and no summary. Their number is not known
     without reading the store, because turns may have been deleted."""
+    progress: dict[str, str] = field(default_factory=dict)
+    """What tools report during their calls, by the ID of the call."""
     requirements: list[Requirement] = field(default_factory=list)
     """The unresolved requirements of a paused run."""
     run_id: str | None = None
@@ -281,6 +286,8 @@ class RunFold:
             view.name = event.step or view.name
         elif event.tool is not None:
             view.put_tool(event.tool)
+            if event.event is RunEvent.tool_call_progress:
+                view.progress[event.tool.tool_call_id] = one_line(str(event.content), NOTE_LIMIT)
         elif event.details is not None and event.content:
             view.parts.append(Note(event.content))
         else:

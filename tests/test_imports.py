@@ -21,10 +21,10 @@ PACKAGE = Path(__file__).resolve().parent.parent / "agno_nb"
 
 
 # Libraries that are imported inside functions only: each costs a user who does not need it a noticeable time.
-LAZY = {"openai", "pandas", "pyarrow", "polars", "pydantic", "genai_prices", "matplotlib"}
+LAZY = {"mcp", "openai", "pandas", "pyarrow", "polars", "pydantic", "genai_prices", "matplotlib"}
 
 # Extras for users, whose libraries the package may import. The other extras are for development.
-EXTRAS = ("plot", "polars", "postgres")
+EXTRAS = ("mcp", "plot", "polars", "postgres")
 # What only the contract of a store imports, which its author's pytest runs.
 OF_TESTERS = {"pytest"}
 

@@ -39,7 +39,7 @@ from agno_nb.tools.history import (
     update_session_state,
 )
 from agno_nb.tools.parameters import InvalidArguments
-from agno_nb.tools.toolkit import tool_instructions, toolkits_to_connect
+from agno_nb.tools.toolkit import prepare_tools, tool_instructions, toolkits_to_connect
 from agno_nb.types import (
     Budget,
     JsonDict,
@@ -231,6 +231,7 @@ class Agent(RunMessages, ModelConfiguration):
 
     async def _answer(self, context: RunContext, caller: ModelCaller, tools: Sequence[Any]) -> None:
         if tools:
+            await prepare_tools(tools)
             context.tool_instructions = tool_instructions(tools)
         context.tools = tools
         executor = self._tool_executor(context, caller, tools)
@@ -337,6 +338,10 @@ class Agent(RunMessages, ModelConfiguration):
     def _next_message(self, context: RunContext) -> str | None:
         """Return a message to which the model has to answer before the run is over, or None."""
         return None
+
+    async def prepare_parts(self) -> None:
+        await prepare_tools(self.listed_tools)
+        await super().prepare_parts()
 
     def validate_answers(self, run: RunOutput) -> None:
         """Check that the tools of a paused run exist and accept the answers."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agno_nb.errors import NestedRunPaused, StoreError, leaves
+from agno_nb.errors import InputRequired, NestedRunPaused, StoreError, leaves
 from agno_nb.event_loop import run_together
 from agno_nb.exceptions import AgentRunException
 from agno_nb.run.context import RunContext, current_tool_call_id
@@ -30,6 +30,7 @@ from agno_nb.types import (
     RunEvent,
     RunStatus,
     ToolCall,
+    UserInputField,
     counted,
     now,
 )
@@ -112,6 +113,21 @@ class ToolExecutor:
         )
         return None
 
+    def _request_input(self, call: ToolCall, fields: Sequence[UserInputField]) -> None:
+        """Add a requirement for values that the tool asked for during a call, which is repeated with them."""
+        run = self.context.run
+        known = next((each for each in run.requirements if each.tool is call and each.kind == "user_input"), None)
+        if known is not None:
+            call.user_input_schema = [*call.user_input_schema, *fields]
+            known.started_at = None
+            return
+        # The answers take the place of an approval.
+        run.requirements = [each for each in run.requirements if each.tool is not call]
+        call.user_input_schema, call.confirmed, call.resolved_by = list(fields), None, None
+        run.requirements.append(
+            Requirement(kind="user_input", tool=call, run_id=run.run_id, component_name=run.component_name)
+        )
+
     def _waiting_ids(self) -> set[str | None]:
         """Return the IDs of the calls that wait for approval, or are approved but not started."""
         run = self.context.run
@@ -177,7 +193,7 @@ class ToolExecutor:
         else:
             media = await self._call(tool, call, user_input_args(requirement))
             if call.result is None:
-                # A run that it started is paused. The call is repeated when that run is continued.
+                # It needs input, or a run that it started is paused. It is called again when the run is continued.
                 if requirement is not None:
                     requirement.started_at = None
                 return
@@ -190,13 +206,16 @@ class ToolExecutor:
         await context.recorder.save_results(context.session_state, context.turn.recorder)
 
     async def _call(self, tool: Tool, call: ToolCall, user_input: JsonDict | None) -> list[Media]:
-        """Call a tool, and return the media of its result. There is no result if a run that it started is paused."""
+        """Call a tool, and return the media of its result. It has no result if it pauses, or a run that it started."""
         current_tool_call_id.set(call.tool_call_id)
         try:
             injected = {**_media_by_parameter(self.context.message.media), **self.injected}
             return await tool.call(call, injected, user_input, hooks=self.hooks, sees_images=self.sees_images())
         except AgentRunException as error:
             self.exceptions.append(error)
+            return []
+        except InputRequired as error:
+            self._request_input(call, error.fields)
             return []
         except BaseException as error:
             parts = list(leaves(error))

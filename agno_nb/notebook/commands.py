@@ -20,9 +20,10 @@ from agno_nb.models.model_strings import model_string
 from agno_nb.notebook import human_in_the_loop as people, session_commands as sessions
 from agno_nb.notebook.cell_info import is_text, notebook_file
 from agno_nb.notebook.displays import name_of, show_facts, show_note
-from agno_nb.notebook.notebook import Notebook, VariableTool
+from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.render import usage_line
 from agno_nb.notebook.settings import RERUNS
+from agno_nb.notebook.tool_commands import use_tools
 from agno_nb.redact import redact, without_userinfo
 from agno_nb.run.runnable import Runnable
 from agno_nb.team.team import Team
@@ -269,23 +270,6 @@ def use_agent(notebook: Notebook, words: list[str]) -> None:
     )
 
 
-def use_tools(notebook: Notebook, words: list[str]) -> None:
-    """Add functions to the tools of the agent, or list its tools."""
-    if words:
-        notebook.use_tools(words)
-    tools = notebook.runnable.listed_tools if isinstance(notebook.runnable, Agent) else []
-    if words:
-        show_note(f"tools: {', '.join(map(name_of, tools))}")
-        return
-    show_facts({name_of(tool): _first_line(tool) for tool in tools} or {"tools": "none; `%agent tools NAME` adds one"})
-
-
-def _first_line(tool: Any) -> str:
-    tool = tool.latest if isinstance(tool, VariableTool) else tool
-    text = getattr(tool, "description", None) or getattr(tool, "__doc__", None) or "no docstring"
-    return str(text).strip().partition("\n")[0]
-
-
 def show_help(notebook: Notebook) -> None:
     """Show all commands."""
     facts = {
@@ -380,7 +364,8 @@ COMMANDS: dict[str, Command] = {
     "retry": Command(people.retry, "run the notebook's last turn again as a new attempt"),
     "continue": Command(people.continue_last, "continue the notebook's last answer if it was interrupted"),
     "use": Command(use_agent, "answer with one of your agents; `use notebook` switches back", "[NAME]", _WORDS),
-    "tools": Command(use_tools, "let the agent call your functions, or list its tools", "[NAME …]", _WORDS),
+    "tools": Command(use_tools, "let the agent call your functions or MCP servers, or list its tools",
+                     "[NAME …] or add COMMAND, URL or FILE.json", _WORDS),
     "help": Command(show_help, "show this list"),
 }
 # fmt: on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import isclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.tools import Tool, resolve_tools
+from agno_nb.tools.toolkit import prepare_tools
 from agno_nb.types import Budget, RunOutput, SessionType
 
 _KEPT_BY_IPYTHON = re.compile(r"_+|_\d+")
@@ -51,6 +52,9 @@ class VariableTool:
     def tools(self) -> list[Any]:
         """The tools of a toolkit with one member; see :func:`agno_nb.tools.toolkit.resolve_tools`."""
         return [self.latest]
+
+    async def prepare_tools(self) -> None:
+        await prepare_tools([self.latest])
 
     @property
     def name(self) -> str:
@@ -221,8 +225,11 @@ class Notebook:
 
     def use_tools(self, names: list[str]) -> None:
         """Add functions of the notebook to the agent's tools, or replace tools of the same name."""
+        self.add_tools([VariableTool(name, self._function(name), self.namespace) for name in names])
+
+    def add_tools(self, added: Sequence[Any]) -> None:
+        """Add tools or toolkits to the agent's, or replace those of the same name."""
         agent = self._own_agent("`%agent tools`")
-        added = [VariableTool(name, self._function(name), self.namespace) for name in names]
         replaced = {name_of(tool) for tool in added}
         tools: list[Any] = [*(tool for tool in agent.listed_tools if name_of(tool) not in replaced), *added]
         # Reject an invalid tool now, because it would make every later cell fail.

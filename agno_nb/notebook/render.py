@@ -132,7 +132,7 @@ def _body(view: RunView) -> str:
             case Note(text):
                 rendered.append(element("div", with_code(one_line(text, NOTE_LIMIT)), style="close label"))
             case ToolCall():
-                rendered.append(_tool(part, view.status))
+                rendered.append(_tool(part, view))
             case RunView() if place not in omitted:
                 rendered.append(_nested(part, view))
     if view.error:
@@ -167,8 +167,8 @@ def _nested(nested: RunView, parent: RunView) -> str:
     return fold(heading + facts, inside, is_open=is_running)
 
 
-def _tool(call: ToolCall, status: RunStatus) -> str:
-    state, tone = call_state(call, status)
+def _tool(call: ToolCall, view: RunView) -> str:
+    state, tone = call_state(call, view.status, view.progress.get(call.tool_call_id, ""))
     was_run = call.result is not None and tone != "rejected"
     facts = " · ".join(filter(None, [without_controls(state), _duration(call.duration_s) if was_run else ""]))
     summary = element("code", html.escape(call_line(call)), style="code")

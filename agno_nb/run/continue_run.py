@@ -79,6 +79,7 @@ async def prepare_paused_run(runnable: Runnable, run: RunOutput, options: Contin
             f"cannot continue run {run.run_id!r}: {requirement} still needs {requirement.kind.replace('_', ' ')}"
             f"{_missing_fields(requirement)} in {requirement.subject}"
         )
+    await runnable.prepare_parts()
     _check_answers(runnable, run)
 
 

@@ -173,6 +173,11 @@ class Runnable(RunMethods, SessionMethods, DisplayMethods, ABC):
         """Return which parts of its session a run needs."""
         return ContextQuery()
 
+    async def prepare_parts(self) -> None:
+        """Let the tools of all parts become known, for :meth:`validate_answers`."""
+        for part in self.parts:
+            await part.prepare_parts()
+
     def validate_answers(self, run: RunOutput) -> None:
         """Check that a paused run can be continued with the answers to its requirements.
 

@@ -138,6 +138,8 @@ class Team(Agent):
         if callable(self.members):
             self._latest_members = await choose_members(self, self.members, context)
         context.members = self.parts
+        if self.add_member_tools_to_context:
+            await self.prepare_parts()
         if self.mode is TeamMode.tasks and not context.is_continued:
             task_tools.begin(context, self.max_iterations)
         await super().run_steps(context)

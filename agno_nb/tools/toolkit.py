@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 import types
@@ -155,10 +156,10 @@ class Toolkit:
         """
         return self._requires_connect
 
-    def connect(self) -> None:
-        """Open what the tools need, for example a connection to a database."""
+    def connect(self) -> Any:
+        """Open what the tools need, for example a connection to a database. It may be async."""
 
-    def close(self) -> None:
+    def close(self) -> Any:
         """Close it."""
 
     def _check_names(self) -> None:
@@ -202,7 +203,22 @@ def resolve_tools(tools: Iterable[Any], *, tool_cache: list[Tool]) -> dict[str, 
     return by_name
 
 
+async def prepare_tools(tools: Iterable[Any]) -> None:
+    """Let toolkits find out their tools, if these are known only when a server is connected.
+
+    They have a method ``prepare_tools()``, which is called before each run, on the background loop.
+    """
+    waiting = [
+        prepare_tools(item) if isinstance(item, list | tuple) else item.prepare_tools()
+        for item in tools
+        if isinstance(item, list | tuple) or hasattr(item, "prepare_tools")
+    ]
+    if waiting:
+        await asyncio.gather(*waiting)
+
+
 MAX_CACHED_TOOLS = 500
+"""Number of tools of other packages that an agent remembers."""
 
 _reported_names: set[str] = set()
 """Names of two tools that a warning has been shown for."""

@@ -96,6 +96,7 @@ class RunEvent(StrEnum):
     model_notice = "ModelNotice"
     model_request_retried = "ModelRequestRetried"
     model_fallback_used = "ModelFallbackUsed"
+    tool_call_progress = "ToolCallProgress"
     tool_call_limit_reached = "ToolCallLimitReached"
     answer_missing = "AnswerMissing"
 
@@ -226,7 +227,7 @@ class RunOutputEvent:
     """For RunContent: whether the text since the last tool call is not part of the answer, because it was reasoning, a
     tool call, or an answer that has to be corrected."""
     tool: ToolCall | None = None
-    """For tool call events."""
+    """For tool call events. The progress of a call has its text in `content`, and the values in `details`."""
     step: str | None = None
     """Path of the step, for events of the step and its runs."""
     details: JsonDict | None = None
