@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -14,7 +13,7 @@ from agno_nb.errors import InvalidInputError, ToolServerError
 from agno_nb.event_loop import is_on_loop, run_awaiting, run_blocking
 from agno_nb.redact import displayable, warn
 from agno_nb.tools.function import Tool
-from agno_nb.tools.invoke import Hook, call_sync_or_async, matching_kwargs
+from agno_nb.tools.invoke import call_sync_or_async, matching_kwargs
 from agno_nb.tools.mcp.connection import Connection, ConnectionSettings, ServerCall, current_call
 from agno_nb.tools.mcp.log import ServerLog
 from agno_nb.tools.mcp.params import (
@@ -28,15 +27,15 @@ from agno_nb.tools.mcp.params import (
 )
 from agno_nb.tools.mcp.results import error_text, value_of
 from agno_nb.tools.mcp.server import Listing, Peer, Server, UserSession, list_all, list_tools
+from agno_nb.tools.mcp.server_tool import CallFailed, ServerTool, schema_problem
 from agno_nb.tools.toolkit import Toolkit
-from agno_nb.types import JsonDict, Media, RunEvent, ToolCall, import_jsonschema, shorten, valid_tool_name
+from agno_nb.types import shorten, valid_tool_name
 
 if TYPE_CHECKING:
     from mcp import ClientSession, StdioServerParameters, types
 
 MAX_DESCRIPTION = 10_000
-MAX_SCHEMA = 100_000
-"""Length limits for the descriptions of tools, which are part of each request."""
+"""Length limit for the descriptions of tools, which are part of each request."""
 _LISTS = (
     "requires_confirmation_tools",
     "external_execution_required_tools",
@@ -45,45 +44,6 @@ _LISTS = (
 )
 
 _CACHING = ("cache_results", "cache_ttl", "cache_dir")
-
-
-class _CallFailed(Exception):
-    """The server returned an error as the result of a tool."""
-
-
-class ServerTool(Tool):
-    """A tool of an MCP server. Its function sends the call to the server."""
-
-    def parse_arguments(self, call: ToolCall, user_input: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        # What a person has filled in answers the server's questions, and is not an argument.
-        return super().parse_arguments(call)
-
-    async def call(
-        self,
-        call: ToolCall,
-        injected: Mapping[str, Any],
-        user_input: Mapping[str, Any] | None = None,
-        *,
-        hooks: Sequence[Hook] = (),
-        sees_images: bool = False,
-    ) -> list[Media]:
-        context = injected.get("run_context")
-
-        def report(text: str, values: JsonDict) -> None:
-            if context is not None:
-                context.emit(RunEvent.tool_call_progress, tool=call, content=text, details=values)
-
-        in_progress = ServerCall(
-            on_progress=report, fields=call.user_input_schema, values=dict(user_input or {}), injected=injected
-        )
-        token = current_call.set(in_progress)
-        try:
-            images = await super().call(call, injected, hooks=hooks, sees_images=sees_images)
-        finally:
-            current_call.reset(token)
-        if in_progress.error is not None and call.tool_call_error:
-            call.result = in_progress.error  # Without the name of an exception.
-        return images
 
 
 class MCPTools(Toolkit):
@@ -325,7 +285,7 @@ class MCPTools(Toolkit):
         for each in listing.tools:
             if each.name in self.exclude_tools or (self.include_tools and each.name not in self.include_tools):
                 continue
-            problem = _schema_problem(each.input_schema)
+            problem = schema_problem(each.input_schema)
             name = valid_tool_name("_".join(filter(None, [self.tool_name_prefix, each.name])))
             if not valid_tool_name(each.name):
                 problem = "its name has no letters or digits"
@@ -351,7 +311,7 @@ class MCPTools(Toolkit):
                 raise
             if result.is_error:
                 call.error = error_text(result)
-                raise _CallFailed(call.error)
+                raise CallFailed(call.error)
             return value_of(result)
 
         is_external = described.name in self._lists["external_execution_required_tools"]
@@ -422,28 +382,3 @@ def _names(setting: str, names: Collection[str] | None) -> list[str]:
     if isinstance(names, str) or any(not isinstance(each, str) for each in names or ()):
         raise InvalidInputError(f"{setting} is {names!r}; pass a list of names")
     return [*(names or ())]
-
-
-def _schema_problem(schema: JsonDict) -> str | None:
-    """Return why a schema cannot be used: it is not valid, refers to other documents, or is too long."""
-    try:
-        written = json.dumps(schema)
-        import_jsonschema().validators.validator_for(schema).check_schema(schema)
-        if schema.get("type", "object") != "object" or not isinstance(schema.get("properties", {}), dict):
-            return "its schema does not describe an object"
-        if any(not reference.startswith("#") for reference in _references(schema)):
-            return "its schema refers to another document"
-    except RecursionError:
-        return "its schema is nested too deeply"
-    except Exception as error:
-        return f"its schema is not valid: {shorten(displayable(str(error)).partition(chr(10))[0], 200)}"
-    return f"its schema has more than {MAX_SCHEMA:,} characters" if len(written) > MAX_SCHEMA else None
-
-
-def _references(schema: Any) -> list[str]:
-    if isinstance(schema, list):
-        return [found for each in schema for found in _references(each)]
-    if not isinstance(schema, dict):
-        return []
-    own = [value for key, value in schema.items() if key in ("$ref", "$dynamicRef") and isinstance(value, str)]
-    return own + [found for each in schema.values() for found in _references(each)]
