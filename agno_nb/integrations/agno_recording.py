@@ -1,0 +1,446 @@
+"""The translation of agno's events into those of a run and its nested runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from agno_nb.db.encoding import check_json_object
+from agno_nb.errors import InvalidInputError, RunError
+from agno_nb.integrations import agno_values as values
+from agno_nb.integrations.agno_steps import StepPaths, step_requirements
+from agno_nb.run.context import RunContext, current_step, current_tool_call_id, discard_event
+from agno_nb.run.execute import execute
+from agno_nb.run.options import RunOptions
+from agno_nb.run.recorder import PartialAnswer
+from agno_nb.types import (
+    Message,
+    Requirement,
+    RunEvent,
+    RunOutput,
+    RunStatus,
+    SessionType,
+    StepStatus,
+    ToolCall,
+    to_plain_text,
+)
+
+if TYPE_CHECKING:
+    from agno_nb.integrations.agno_agents import AgnoRunnable
+
+MAX_PAUSED = 1_000
+"""Number of paused runs of agno that are kept in memory, the latest ones."""
+
+paused_runs: dict[str, Any] = {}
+"""agno's paused runs by ID: without a database, agno has them only here."""
+
+_STATE_IDS = ("current_user_id", "current_session_id", "current_run_id")
+"""Keys that agno adds to the state of a session."""
+_ENDS = {f"{kind}{end}" for kind in ("Run", "Workflow") for end in ("Completed", "Cancelled", "Paused", "Error")}
+_GROUPS = ("Parallel", "Condition", "Router", "Loop", "Steps")
+
+_OTHERS = {each.value for each in RunEvent} - {
+    "RunIntermediateContent",
+    "RunContinued",
+    "WorkflowStarted",
+    "StepOutput",
+}
+"""Events that are only reported."""
+
+
+class Part:
+    """A nested run of agno: a queue of its events, and the task that records it."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.is_ending = False
+        """Whether the last event of the run was fed."""
+        self.task: asyncio.Task[RunOutput] | None = None
+        self._events: asyncio.Queue[Any] = asyncio.Queue()
+
+    def feed(self, event: Any) -> None:
+        self.is_ending |= event is None or (event.run_id == self.run_id and _is_end(event))
+        self._events.put_nowait(event)
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    async def wait(self) -> None:
+        """Wait until the run is recorded. Its failure is agno's to handle."""
+        self.feed(None)
+        if self.task is not None:
+            await asyncio.wait({self.task})
+            if not self.task.cancelled():
+                self.task.exception()
+
+
+class Recording:
+    """Records one run of agno from its events."""
+
+    def __init__(self, runnable: AgnoRunnable, context: RunContext) -> None:
+        self.runnable, self.context, self.run = runnable, context, context.run
+        self._calls = values.ToolCalls(self.run)
+        self._steps = StepPaths()
+        self._parts: dict[str, Part] = {}
+        """The direct part by the ID of each nested run, at any depth."""
+        self._provider: str | None = None
+        self._answer: Message | None = None
+        """The latest complete answer of the model, to which the calls that follow belong."""
+        self._answered: list[Message] = []
+        """Messages made of events, of which agno may have the original when the run ends."""
+        self._partial: PartialAnswer | None = None
+        self._partials = AsyncExitStack()
+        self._reasoning = ""
+        self._attempts = 0
+        self._end: Any = None
+        """The event that ended the run."""
+        self._pause: Any = None
+        if context.message not in self.run.messages:
+            self.run.messages.append(context.message)
+
+    async def consume(self, items: AsyncIterator[Any]) -> None:
+        """Record everything that agno streams: events of the run, of nested runs, and at the end its result."""
+        output: Any = None
+        async with self._partials:
+            try:
+                async for item in items:
+                    if not hasattr(item, "event"):
+                        output = item
+                    elif (run_id := getattr(item, "run_id", None)) in (None, "", self.run.run_id):
+                        await self._record(item)
+                    else:
+                        self._forward(item, run_id)
+                    if self._end is not None and self.runnable.events is not None:
+                        break
+            except BaseException:
+                self._keep_answered()
+                raise
+            for part in dict.fromkeys(self._parts.values()):
+                await part.wait()
+        if self._end is not None and self._end.event.endswith("Error"):
+            self._keep_answered()
+            # The name of the class is less than agno says about the error.
+            raise RunError(
+                str(getattr(self._end, "content", None) or getattr(self._end, "error", None) or "agno failed")
+            )
+        output = output or getattr(self._end, "run_output", None)
+        await self._record_unseen(output)
+        self._finish(output)
+
+    # Nested runs
+
+    def _forward(self, event: Any, run_id: str) -> None:
+        """Pass an event of a nested run to the part that records it."""
+        if run_id not in self._parts:
+            parent_id = getattr(event, "parent_run_id", None) or getattr(event, "workflow_run_id", None)
+            around = self._parts.get(parent_id or "")
+            self._parts[run_id] = around if around is not None else self._start_part(event, run_id)
+        self._parts[run_id].feed(event)
+
+    def _start_part(self, source: Any, run_id: str) -> Part:
+        """Start to record a nested run, which is continued if it had paused."""
+        context, part = self.context, Part(run_id)
+        kind, component_id, name = _component(source)
+        call = self._delegating_call(component_id)
+        earlier = next((run for run in self.run.nested_runs if run.run_id == run_id and run.is_paused), None)
+        asked = getattr(getattr(source, "input", None), "input_content", None)
+        text = to_plain_text(asked) if asked is not None else self._input_of_part(call)
+        runnable = self.runnable.part(kind, component_id, name, aiter(part))
+        options = RunOptions(session_id=self.run.session_id, user_id=self.run.user_id)
+        if earlier is None:
+            options["run_id"] = run_id
+        # A call of agno is not executed again when its run is continued.
+        context.pending_children.clear()
+
+        async def record() -> RunOutput:
+            current_tool_call_id.set(None if call is None else call.tool_call_id)
+            current_step.set(self._steps.latest if self.run.kind is SessionType.WORKFLOW else None)
+            return await execute(runnable, text, options, discard_event, earlier)
+
+        part.task = asyncio.create_task(record())
+        return part
+
+    async def _settle_parts(self) -> None:
+        """Wait until the nested runs that have ended are recorded, so that events are in order."""
+        for part in dict.fromkeys(self._parts.values()):
+            if part.is_ending:
+                await part.wait()
+
+    def _delegating_call(self, component_id: str | None) -> ToolCall | None:
+        """Return the call in progress that has started the run of a member."""
+        in_progress = [call for call in self.run.tools if not call.is_finished]
+        named = [call for call in in_progress if call.tool_args.get("member_id") == component_id]
+        return next(reversed(named or in_progress), None)
+
+    def _input_of_part(self, call: ToolCall | None) -> str:
+        if call is not None and isinstance(task := call.tool_args.get("task"), str):
+            return task
+        return self._steps.last_content or self.run.input
+
+    async def _record_unseen(self, output: Any) -> None:
+        """Record the nested runs that agno did not stream."""
+        for name in ("member_responses", "step_executor_runs"):
+            for each in getattr(output, name, None) or ():
+                if each.run_id not in self._parts and each.parent_run_id in (None, self.run.run_id):
+                    part = self._parts[each.run_id] = self._start_part(each, each.run_id)
+                    part.feed(each)
+                    await part.wait()
+
+    # Events of the run itself
+
+    async def _record(self, event: Any) -> None:
+        name = _name_of(event)
+        if name == "RunStarted":
+            await self._start(event)
+        elif name == "RunContent":
+            await self._add_text(event.content, event.reasoning_content)
+        elif name == "ReasoningContentDelta":
+            await self._add_text(None, event.reasoning_content)
+        elif name == "ReasoningStep":
+            await self._add_text(None, event.reasoning_content.removeprefix(self._reasoning))
+        elif name == "ModelRequestCompleted":
+            await self._end_request(event)
+        elif name == "ToolCallStarted":
+            self._start_call(event)
+        elif name in ("ToolCallCompleted", "ToolCallError"):
+            await self._settle_parts()
+            self._end_call(event, is_error=name == "ToolCallError")
+        elif _is_end(event):
+            # After a cancellation, agno also says that the run has completed.
+            self._end = self._end if self._end is not None else event
+            self._pause = event if name.endswith("Paused") else None
+        elif name.startswith("Step") and name != "StepOutput":
+            await self._record_step(event, name)
+        elif name.startswith(_GROUPS) and name.endswith("Started"):
+            self._steps.start(event)
+        elif name in _OTHERS:
+            self.context.emit(RunEvent(name))
+
+    async def _start(self, event: Any) -> None:
+        self._attempts += 1
+        run = self.run
+        self._provider = values.provider_of(event.model_provider, getattr(self.runnable.agno, "model", None))
+        run.model, run.model_provider = event.model or None, self._provider
+        if self._attempts > 1:
+            self._answered, self._answer = [], None
+            await self._partials.aclose()
+            self._partial = self.context.recorder.partial = None
+            self.context.emit(RunEvent.run_content, content="", discards_content=True)
+            await self.context.record_event(
+                RunEvent.model_request_retried,
+                f"agno runs it again after an error (attempt {self._attempts}).",
+                details={"retry": self._attempts - 1},
+                model=run.model or "",
+            )
+
+    async def _add_text(self, content: Any, reasoning_content: str | None) -> None:
+        text = content if isinstance(content, str) else ""
+        if not text and not reasoning_content:
+            return
+        if self._partial is None:
+            partial = PartialAnswer(self.context.recorder, self.run.model or "")
+            self._partial = self.context.recorder.partial = await self._partials.enter_async_context(partial)
+        self._partial.add(text, reasoning_content or "")
+        self._reasoning += reasoning_content or ""
+        self.context.emit(RunEvent.run_content, content=text, reasoning_content=reasoning_content)
+
+    async def _end_request(self, event: Any) -> None:
+        """Make a message of the text that has arrived. The calls that follow are the message's."""
+        partial, self._partial = self._partial, None
+        self.context.recorder.partial = None
+        await self._partials.aclose()
+        self._answer = Message(
+            role="assistant",
+            content=(partial.content or None) if partial is not None else None,
+            reasoning_content=(partial.reasoning_content or None) if partial is not None else None,
+            model=self.run.model,
+            metrics=values.to_metrics(event, model=self.run.model, provider=self._provider),
+        )
+        self._answered.append(self._answer)
+        self.context.emit(RunEvent.model_request_completed)
+
+    def _start_call(self, event: Any) -> None:
+        call = self._calls.current(event.tool)
+        self._attach(call)
+        self.context.emit(RunEvent.tool_call_started, tool=call)
+
+    def _attach(self, call: ToolCall) -> None:
+        """Add a call to the answer that asks for it, unless a message has it."""
+        messages = [*self.run.messages, *self._answered]
+        if any(each is call for message in messages for each in message.tool_calls):
+            return
+        if self._answer is None:
+            self._answer = Message(role="assistant", model=self.run.model)
+            self._answered.append(self._answer)
+        self._answer.tool_calls.append(call)
+
+    def _end_call(self, event: Any, *, is_error: bool) -> None:
+        execution, call = event.tool, self._calls.current(event.tool)
+        is_error = is_error or bool(execution.tool_call_error)
+        result = execution.result if execution.result is not None else getattr(event, "error", None)
+        duration_s = getattr(execution.metrics, "duration", None)
+        values.finish_call(call, result, is_error=is_error, duration_s=duration_s)
+        self._answered.append(
+            Message(
+                role="tool",
+                content=call.result,
+                tool_call_id=call.tool_call_id,
+                tool_name=call.tool_name,
+                tool_call_error=is_error,
+                metrics=call.metrics,
+                media=values.to_media(event),
+            )
+        )
+        self.context.emit(RunEvent.tool_call_error if is_error else RunEvent.tool_call_completed, tool=call)
+
+    async def _record_step(self, event: Any, name: str) -> None:
+        if name == "StepStarted":
+            self.context.emit(RunEvent.step_started, step=self._steps.start(event))
+            return
+        await self._settle_parts()
+        if name in ("StepCompleted", "StepError"):
+            error = event.error or "the step failed" if name == "StepError" else None
+            output = self._steps.end(event, error=error)
+            turn = self.context.enclosing_turn or self.context
+            await self.context.recorder.save_step(output, self.context.session_state, turn.recorder)
+            failed = output.status is StepStatus.ERROR
+            text = output.error if failed else self._steps.last_content
+            self.context.emit(
+                RunEvent.step_error if failed else RunEvent.step_completed,
+                step=output.path,
+                content=text,
+                details={"duration_s": output.duration_s},
+            )
+
+    # The end
+
+    def _keep_answered(self) -> None:
+        """Add the messages made of events to the run, which agno ended without its messages."""
+        answered, self._answered = self._answered, []
+        for message in answered:
+            self.context.recorder.add_message(message)
+        if answered and self.run.content is None:
+            self.run.content = next((each.content for each in reversed(answered) if each.role == "assistant"), None)
+
+    def _finish(self, output: Any) -> None:
+        """Set messages, content, state and requirements of the run from agno's result, or else from its events."""
+        run, end, context = self.run, self._end, self.context
+        self._keep_messages(getattr(output, "messages", None))
+        source = output if output is not None else end
+        run.content, run.content_type = getattr(source, "content", None), getattr(source, "content_type", None) or "str"
+        run.reasoning_content = getattr(source, "reasoning_content", None)
+        self._keep_state(getattr(source, "session_state", None))
+        status = str(getattr(getattr(output, "status", None), "value", "")) or getattr(end, "event", "")
+        if self._pause is not None or status == RunStatus.PAUSED:
+            self._keep_requirements(output)
+            return
+        if status == RunStatus.ERROR:
+            raise RunError(to_plain_text(run.content) if run.content is not None else "agno does not say why")
+        if status == RunStatus.CANCELLED or status.endswith("Cancelled"):
+            run.status = RunStatus.CANCELLED
+        if run.kind is SessionType.WORKFLOW:
+            context.recorder.add_message(Message(role="assistant", content=run.get_content_as_string()))
+            context.emit(RunEvent.run_content, content=run.get_content_as_string())
+
+    def _keep_messages(self, messages: Any) -> None:
+        if not messages:
+            self._keep_answered()
+            return
+        run, known = self.run, {message.message_id for message in self.run.messages}
+        place = next(at for at, message in enumerate(run.messages) if message is self.context.message)
+        for message in values.to_messages(messages, self._calls, run, self._provider, typed=self.context.message):
+            if message is self.context.message:
+                place = len(run.messages)
+            elif message.message_id not in known:
+                run.messages.insert(place, message)
+                self.context.recorder.mark_unsaved(message)
+                place += 1
+        for message in self._answered:
+            for kept in run.messages:
+                if message.role == "tool" == kept.role and message.tool_call_id == kept.tool_call_id:
+                    kept.media = kept.media or message.media
+
+    def _keep_state(self, state: Any) -> None:
+        """Store agno's state of the session, unless it has values that cannot be stored."""
+        if not isinstance(state, dict) or self.context.enclosing_turn is not None:
+            return
+        own = {name: value for name, value in state.items() if name not in _STATE_IDS}
+        try:
+            check_json_object(own, "session_state")
+        except InvalidInputError:
+            return
+        self.context.session_state.clear()
+        self.context.session_state.update(own)
+
+    def _keep_requirements(self, output: Any) -> None:
+        run, source = self.run, output if output is not None else self._pause
+        run.content = next((each.content for each in reversed(run.messages) if each.role == "assistant"), None)
+        run.content_type, run.status = "str", RunStatus.PAUSED
+        for nested in run.nested_runs:
+            if nested.is_paused:
+                self.context.collect_child_requirements(nested.parent_tool_call_id)
+        known = {each.requirement_id for each in run.requirements}
+        for asked in source.requirements or () if run.kind is not SessionType.WORKFLOW else ():
+            if not asked.is_resolved() and asked.id not in known:
+                run.requirements.append(self._requirement(asked))
+        if run.kind is SessionType.WORKFLOW:
+            output = output if output is not None else _paused_workflow(self._pause, run)
+            if output.step_requirements and output.step_requirements[-1] is not None:
+                run.requirements += step_requirements(output.step_requirements[-1], run.run_id, run.component_name)
+        if not run.active_requirements:
+            raise RunError("agno has paused the run for something that cannot be answered here")
+        if self.runnable.events is None:
+            paused_runs[run.run_id] = output
+            while len(paused_runs) > MAX_PAUSED:
+                del paused_runs[next(iter(paused_runs))]
+
+    def _requirement(self, asked: Any) -> Requirement:
+        call = self._calls.current(asked.tool_execution)
+        if asked.member_run_id in (None, self.run.run_id):
+            self._attach(call)
+        name = asked.member_agent_name or self.run.component_name
+        return values.to_requirement(asked, call, asked.member_run_id or self.run.run_id, name)
+
+
+def _name_of(event: Any) -> str:
+    """Return the name of an event, without the prefix of teams."""
+    return str(getattr(event.event, "value", event.event)).removeprefix("Team")
+
+
+def _is_end(event: Any) -> bool:
+    return hasattr(event, "event") and _name_of(event) in _ENDS
+
+
+def _component(source: Any) -> tuple[SessionType, str | None, str | None]:
+    """Return kind, ID and name of what an event or a result of agno is about."""
+    for kind in (SessionType.AGENT, SessionType.TEAM, SessionType.WORKFLOW):
+        component_id, name = getattr(source, f"{kind.value}_id", None), getattr(source, f"{kind.value}_name", None)
+        if hasattr(source, f"{kind.value}_name"):
+            return kind, component_id or None, name or None
+    return SessionType.AGENT, None, None
+
+
+def _paused_workflow(event: Any, run: RunOutput) -> Any:
+    """Return agno's paused run of a workflow, which it streams as an event."""
+    from agno.run.base import RunStatus as AgnoStatus
+    from agno.run.workflow import WorkflowRunOutput
+
+    return WorkflowRunOutput(
+        run_id=run.run_id,
+        session_id=run.session_id,
+        user_id=run.user_id,
+        workflow_id=event.workflow_id,
+        workflow_name=event.workflow_name,
+        input=run.input,
+        status=AgnoStatus.paused,
+        content=event.content,
+        step_results=list(event.step_results or ()),
+        step_executor_runs=event.step_executor_runs,
+        step_requirements=event.step_requirements,
+        paused_step_index=event.paused_step_index,
+        paused_step_name=event.paused_step_name,
+        pause_kind=event.pause_kind,
+    )
