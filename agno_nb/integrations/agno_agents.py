@@ -164,9 +164,9 @@ class AgnoRunnable(Runnable):
 
     async def _continue_arguments(self, context: RunContext) -> dict[str, Any]:
         run = context.run
-        output = paused_runs.pop(run.run_id, None)
+        output = kept = paused_runs.pop(run.run_id, None)
         if output is None:
-            stream = AsyncEventStream[Any, Any](lambda emit: self._read_run(run, emit), loop=agno_loop())
+            stream = AsyncEventStream[Any, Any](functools.partial(self._read_run, run), agno_loop())
             output = await anext(stream)
         if output is None:
             raise RunNotContinuableError(f"the database of {self!r} has no run {run.run_id!r}")
@@ -178,7 +178,9 @@ class AgnoRunnable(Runnable):
         for asked in output.requirements or ():
             if not asked.is_resolved() and asked.id in answers:
                 values.answer(asked, answers[asked.id])
-        return {"run_response": output, "requirements": output.requirements, "user_id": run.user_id}
+        # agno copies the answers to the calls of the run only if it reads the run itself.
+        of_run = {"run_id": run.run_id, "session_id": run.session_id} if kept is None else {"run_response": kept}
+        return {**of_run, "requirements": output.requirements, "user_id": run.user_id}
 
     async def _read_run(self, run: RunOutput, emit: Callable[[Any], None]) -> None:
         emit(await self.agno.aget_run_output(run_id=run.run_id, session_id=run.session_id))

@@ -122,10 +122,8 @@ class Recording:
                 await part.wait()
         if self._end is not None and self._end.event.endswith("Error"):
             self._keep_answered()
-            # The name of the class is less than agno says about the error.
-            raise RunError(
-                str(getattr(self._end, "content", None) or getattr(self._end, "error", None) or "agno failed")
-            )
+            reason = getattr(self._end, "content", None) or getattr(self._end, "error", None) or self._end.error_type
+            raise RunError(to_plain_text(reason or "agno does not say why"))
         output = output or getattr(self._end, "run_output", None)
         await self._record_unseen(output)
         self._finish(output)
@@ -278,7 +276,11 @@ class Recording:
         self._answer.tool_calls.append(call)
 
     def _end_call(self, event: Any, *, is_error: bool) -> None:
-        execution, call = event.tool, self._calls.current(event.tool)
+        execution = event.tool
+        if (ended := self._calls.ended(execution)) is not None:
+            ended.tool_call_error |= is_error
+            return
+        call = self._calls.current(execution)
         is_error = is_error or bool(execution.tool_call_error)
         result = execution.result if execution.result is not None else getattr(event, "error", None)
         duration_s = getattr(execution.metrics, "duration", None)

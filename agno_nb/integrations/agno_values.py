@@ -132,6 +132,11 @@ class ToolCalls:
         arguments = json.dumps(execution.tool_args or {}, ensure_ascii=False, default=str)
         return unfinished[0] if unfinished else self.nth(execution, len(same_id), arguments)
 
+    def ended(self, execution: Any) -> ToolCall | None:
+        """Return the call if its end is known, because agno reports a failure twice."""
+        same_id = self._by_id.get(execution.tool_call_id or "", ())
+        return same_id[-1] if same_id and all(call.is_finished for call in same_id) else None
+
     def nth(self, execution: Any, number: int, arguments: str) -> ToolCall:
         """Return the call with the number among those with its ID."""
         call_id = execution.tool_call_id or new_id()
