@@ -164,10 +164,8 @@ class AgnoRunnable(Runnable):
 
     async def _continue_arguments(self, context: RunContext) -> dict[str, Any]:
         run = context.run
-        output = kept = paused_runs.pop(run.run_id, None)
-        if output is None:
-            stream = AsyncEventStream[Any, Any](functools.partial(self._read_run, run), agno_loop())
-            output = await anext(stream)
+        kept = paused_runs.pop(run.run_id, None)
+        output = await self.read_run(run) if kept is None else kept
         if output is None:
             raise RunNotContinuableError(f"the database of {self!r} has no run {run.run_id!r}")
         answered = [each for each in run.requirements if each.is_resolved]
@@ -182,8 +180,15 @@ class AgnoRunnable(Runnable):
         of_run = {"run_id": run.run_id, "session_id": run.session_id} if kept is None else {"run_response": kept}
         return {**of_run, "requirements": output.requirements, "user_id": run.user_id}
 
-    async def _read_run(self, run: RunOutput, emit: Callable[[Any], None]) -> None:
-        emit(await self.agno.aget_run_output(run_id=run.run_id, session_id=run.session_id))
+    async def read_run(self, run: RunOutput) -> Any:
+        """Return agno's own record of a run, from its database; None without one."""
+        if getattr(self.agno, "db", None) is None:
+            return None
+
+        async def read(emit: Callable[[Any], None]) -> None:
+            emit(await self.agno.aget_run_output(run_id=run.run_id, session_id=run.session_id))
+
+        return await anext(AsyncEventStream[Any, None](read, agno_loop()))
 
 
 class AgnoAgent(AgnoRunnable):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.db.encoding import check_json_object
@@ -22,7 +23,7 @@ from agno_nb.types import (
     RunOutput,
     RunStatus,
     SessionType,
-    StepStatus,
+    StepOutput,
     ToolCall,
     to_plain_text,
 )
@@ -39,6 +40,8 @@ paused_runs: dict[str, Any] = {}
 _STATE_IDS = ("current_user_id", "current_session_id", "current_run_id")
 """Keys that agno adds to the state of a session."""
 _ENDS = {f"{kind}{end}" for kind in ("Run", "Workflow") for end in ("Completed", "Cancelled", "Paused", "Error")}
+_REJECTED = "Function call was rejected by the user"
+"""What agno tells the model without a reason."""
 _GROUPS = ("Parallel", "Condition", "Router", "Loop", "Steps")
 
 _OTHERS = {each.value for each in RunEvent} - {
@@ -86,6 +89,8 @@ class Recording:
         self._steps = StepPaths()
         self._parts: dict[str, Part] = {}
         """The direct part by the ID of each nested run, at any depth."""
+        self._workflows: dict[str, str] = {}
+        """The run of the nested workflow by the ID of each of its steps."""
         self._provider: str | None = None
         self._answer: Message | None = None
         """The latest complete answer of the model, to which the calls that follow belong."""
@@ -104,6 +109,8 @@ class Recording:
     async def consume(self, items: AsyncIterator[Any]) -> None:
         """Record everything that agno streams: events of the run, of nested runs, and at the end its result."""
         output: Any = None
+        if self.runnable.events is not None:
+            self._keep_rejections()
         async with self._partials:
             try:
                 async for item in items:
@@ -125,6 +132,8 @@ class Recording:
             reason = getattr(self._end, "content", None) or getattr(self._end, "error", None) or self._end.error_type
             raise RunError(to_plain_text(reason or "agno does not say why"))
         output = output or getattr(self._end, "run_output", None)
+        if self._pause is not None and output is None and self.run.kind is SessionType.WORKFLOW:
+            output = await self.runnable.read_run(self.run)
         await self._record_unseen(output)
         self._finish(output)
 
@@ -132,8 +141,11 @@ class Recording:
 
     def _forward(self, event: Any, run_id: str) -> None:
         """Pass an event of a nested run to the part that records it."""
+        step_id = getattr(event, "step_id", None)
+        if step_id and hasattr(event, "workflow_name"):
+            self._workflows[step_id] = run_id
         if run_id not in self._parts:
-            parent_id = getattr(event, "parent_run_id", None) or getattr(event, "workflow_run_id", None)
+            parent_id = getattr(event, "parent_run_id", None) or self._workflows.get(step_id or "")
             around = self._parts.get(parent_id or "")
             self._parts[run_id] = around if around is not None else self._start_part(event, run_id)
         self._parts[run_id].feed(event)
@@ -146,6 +158,7 @@ class Recording:
         earlier = next((run for run in self.run.nested_runs if run.run_id == run_id and run.is_paused), None)
         asked = getattr(getattr(source, "input", None), "input_content", None)
         text = to_plain_text(asked) if asked is not None else self._input_of_part(call)
+        step = self._steps.path_around(source) if self.run.kind is SessionType.WORKFLOW else None
         runnable = self.runnable.part(kind, component_id, name, aiter(part))
         options = RunOptions(session_id=self.run.session_id, user_id=self.run.user_id)
         if earlier is None:
@@ -155,7 +168,7 @@ class Recording:
 
         async def record() -> RunOutput:
             current_tool_call_id.set(None if call is None else call.tool_call_id)
-            current_step.set(self._steps.latest if self.run.kind is SessionType.WORKFLOW else None)
+            current_step.set(step)
             return await execute(runnable, text, options, discard_event, earlier)
 
         part.task = asyncio.create_task(record())
@@ -186,6 +199,8 @@ class Recording:
                     part = self._parts[each.run_id] = self._start_part(each, each.run_id)
                     part.feed(each)
                     await part.wait()
+        for result in self._steps.unseen(getattr(output, "step_results", None) or ()):
+            await self._save_step(result)
 
     # Events of the run itself
 
@@ -206,6 +221,8 @@ class Recording:
         elif name in ("ToolCallCompleted", "ToolCallError"):
             await self._settle_parts()
             self._end_call(event, is_error=name == "ToolCallError")
+        elif self.run.kind is SessionType.WORKFLOW and (name.endswith("Paused") or name == "StepOutputReview"):
+            self._pause = event
         elif _is_end(event):
             # After a cancellation, agno also says that the run has completed.
             self._end = self._end if self._end is not None else event
@@ -285,17 +302,7 @@ class Recording:
         result = execution.result if execution.result is not None else getattr(event, "error", None)
         duration_s = getattr(execution.metrics, "duration", None)
         values.finish_call(call, result, is_error=is_error, duration_s=duration_s)
-        self._answered.append(
-            Message(
-                role="tool",
-                content=call.result,
-                tool_call_id=call.tool_call_id,
-                tool_name=call.tool_name,
-                tool_call_error=is_error,
-                metrics=call.metrics,
-                media=values.to_media(event),
-            )
-        )
+        self._answered.append(replace(_result_of(call), media=values.to_media(event)))
         self.context.emit(RunEvent.tool_call_error if is_error else RunEvent.tool_call_completed, tool=call)
 
     async def _record_step(self, event: Any, name: str) -> None:
@@ -305,19 +312,26 @@ class Recording:
         await self._settle_parts()
         if name in ("StepCompleted", "StepError"):
             error = event.error or "the step failed" if name == "StepError" else None
-            output = self._steps.end(event, error=error)
-            turn = self.context.enclosing_turn or self.context
-            await self.context.recorder.save_step(output, self.context.session_state, turn.recorder)
-            failed = output.status is StepStatus.ERROR
-            text = output.error if failed else self._steps.last_content
-            self.context.emit(
-                RunEvent.step_error if failed else RunEvent.step_completed,
-                step=output.path,
-                content=text,
-                details={"duration_s": output.duration_s},
-            )
+            await self._save_step(self._steps.end(event, error=error))
+
+    async def _save_step(self, output: StepOutput) -> None:
+        turn = self.context.enclosing_turn or self.context
+        await self.context.recorder.save_step(output, self.context.session_state, turn.recorder)
+        self.context.emit(
+            RunEvent.step_error if output.error is not None else RunEvent.step_completed,
+            step=output.path,
+            content=output.error if output.error is not None else self._steps.last_content,
+            details={"duration_s": output.duration_s},
+        )
 
     # The end
+
+    def _keep_rejections(self) -> None:
+        """Add the results of rejected calls to a nested run that continues, because agno does not stream them."""
+        for each in self.run.requirements:
+            if each.run_id == self.run.run_id and each.confirmed is False and not each.tool.is_finished:
+                values.finish_call(each.tool, each.note or _REJECTED, is_error=True)
+                self._answered.append(_result_of(each.tool))
 
     def _keep_answered(self) -> None:
         """Add the messages made of events to the run, which agno ended without its messages."""
@@ -379,6 +393,8 @@ class Recording:
 
     def _keep_requirements(self, output: Any) -> None:
         run, source = self.run, output if output is not None else self._pause
+        if output is None and run.kind is SessionType.WORKFLOW:
+            raise RunError(f"agno keeps paused workflows in a database only; pass db=... to {self.runnable!r}")
         run.content = next((each.content for each in reversed(run.messages) if each.role == "assistant"), None)
         run.content_type, run.status = "str", RunStatus.PAUSED
         for nested in run.nested_runs:
@@ -388,13 +404,11 @@ class Recording:
         for asked in source.requirements or () if run.kind is not SessionType.WORKFLOW else ():
             if not asked.is_resolved() and asked.id not in known:
                 run.requirements.append(self._requirement(asked))
-        if run.kind is SessionType.WORKFLOW:
-            output = output if output is not None else _paused_workflow(self._pause, run)
-            if output.step_requirements and output.step_requirements[-1] is not None:
-                run.requirements += step_requirements(output.step_requirements[-1], run.run_id, run.component_name)
+        if run.kind is SessionType.WORKFLOW and output.step_requirements:
+            run.requirements += step_requirements(output.step_requirements[-1], run.run_id, run.component_name)
         if not run.active_requirements:
             raise RunError("agno has paused the run for something that cannot be answered here")
-        if self.runnable.events is None:
+        if self.runnable.events is None and run.kind is not SessionType.WORKFLOW:
             paused_runs[run.run_id] = output
             while len(paused_runs) > MAX_PAUSED:
                 del paused_runs[next(iter(paused_runs))]
@@ -405,6 +419,17 @@ class Recording:
             self._attach(call)
         name = asked.member_agent_name or self.run.component_name
         return values.to_requirement(asked, call, asked.member_run_id or self.run.run_id, name)
+
+
+def _result_of(call: ToolCall) -> Message:
+    return Message(
+        role="tool",
+        content=call.result,
+        tool_call_id=call.tool_call_id,
+        tool_name=call.tool_name,
+        tool_call_error=call.tool_call_error,
+        metrics=call.metrics,
+    )
 
 
 def _name_of(event: Any) -> str:
@@ -423,26 +448,3 @@ def _component(source: Any) -> tuple[SessionType, str | None, str | None]:
         if hasattr(source, f"{kind.value}_name"):
             return kind, component_id or None, name or None
     return SessionType.AGENT, None, None
-
-
-def _paused_workflow(event: Any, run: RunOutput) -> Any:
-    """Return agno's paused run of a workflow, which it streams as an event."""
-    from agno.run.base import RunStatus as AgnoStatus
-    from agno.run.workflow import WorkflowRunOutput
-
-    return WorkflowRunOutput(
-        run_id=run.run_id,
-        session_id=run.session_id,
-        user_id=run.user_id,
-        workflow_id=event.workflow_id,
-        workflow_name=event.workflow_name,
-        input=run.input,
-        status=AgnoStatus.paused,
-        content=event.content,
-        step_results=list(event.step_results or ()),
-        step_executor_runs=event.step_executor_runs,
-        step_requirements=event.step_requirements,
-        paused_step_index=event.paused_step_index,
-        paused_step_name=event.paused_step_name,
-        pause_kind=event.pause_kind,
-    )

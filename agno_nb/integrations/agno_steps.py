@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from agno_nb.integrations.agno_values import answer, input_fields, requirement_of_dict
@@ -37,8 +38,8 @@ class StepPaths:
     def __init__(self) -> None:
         self._paths: dict[str, str] = {}
         self._started: dict[str, float] = {}
-        self.latest: str | None = None
-        """Path of the step that started last."""
+        self._ended: set[str] = set()
+        self._latest: str | None = None
         self.last_content: str | None = None
         """Output of the step that ended last."""
 
@@ -46,7 +47,7 @@ class StepPaths:
         """Return the path of a step or group that starts."""
         path = self.path_of(event)
         self._paths[event.step_id or path], self._started[path] = path, time.perf_counter()
-        self.latest = path
+        self._latest = path
         return path
 
     def path_of(self, event: Any) -> str:
@@ -57,11 +58,30 @@ class StepPaths:
         name = name_in_path(event.step_name or "step")
         return f"{around}/{name}" if around else name
 
+    def path_around(self, source: Any) -> str | None:
+        """Return the path of the step that runs the agent, team or workflow of an event or a result."""
+        ids = (getattr(source, name, None) for name in ("step_id", "workflow_step_id", "parent_step_id"))
+        return next((self._paths[each] for each in ids if each in self._paths), self._latest)
+
+    def unseen(self, results: Iterable[Any]) -> Iterator[StepOutput]:
+        """Return the results of the steps whose end was not streamed, for example because they were skipped."""
+        for each in results:
+            if isinstance(each, list):
+                yield from self.unseen(each)
+            elif each.step_id and each.step_id not in self._ended and not each.steps:
+                output = self._to_output(each, each, error=None if each.success else each.error)
+                output.status = StepStatus.COMPLETED if each.success else StepStatus.SKIPPED
+                yield output
+
     def end(self, event: Any, *, error: str | None = None) -> StepOutput:
         """Return the result of a step that ends."""
-        path, result = self.path_of(event), getattr(event, "step_response", None)
+        result = getattr(event, "step_response", None)
+        return self._to_output(event, result, error=error or getattr(result, "error", None))
+
+    def _to_output(self, event: Any, result: Any, *, error: str | None) -> StepOutput:
+        path = self.path_of(event)
+        self._ended.add(event.step_id or path)
         content = getattr(event, "content", None)
-        error = error or getattr(result, "error", None)
         self.last_content = None if content is None else to_plain_text(content)
         return StepOutput(
             content if content is None or isinstance(content, dict | list) else to_plain_text(content),
