@@ -25,8 +25,6 @@ LAZY = {"openai", "pandas", "pyarrow", "polars", "pydantic", "genai_prices", "ma
 
 # Extras for users, whose libraries the package may import. The other extras are for development.
 EXTRAS = ("plot", "polars", "postgres")
-# Libraries that are imported for objects of the user that come from them.
-OF_OBJECTS = {"agno"}
 # What only the contract of a store imports, which its author's pytest runs.
 OF_TESTERS = {"pytest"}
 
@@ -122,9 +120,7 @@ def test_every_library_that_is_imported_is_a_declared_dependency(repository: Pat
         canonical_name(requirement) for extra in EXTRAS for requirement in project["optional-dependencies"][extra]
     }
     distributions = packages_distributions()
-    libraries = (
-        {found.library for found in all_imports()} - {"agno_nb"} - sys.stdlib_module_names - OF_TESTERS - OF_OBJECTS
-    )
+    libraries = {found.library for found in all_imports()} - {"agno_nb"} - sys.stdlib_module_names - OF_TESTERS
     undeclared = {
         library
         for library in libraries

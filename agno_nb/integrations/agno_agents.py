@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from agno_nb.errors import InvalidInputError, RunNotContinuableError
 from agno_nb.event_loop import AsyncEventStream, start_loop
-from agno_nb.integrations import agno_values as values
+from agno_nb.integrations import agno_conversion as conversion
 from agno_nb.integrations.agno_recording import Recording, paused_runs
 from agno_nb.integrations.agno_steps import answer_step
 from agno_nb.run.context import RunContext
@@ -159,7 +159,7 @@ class AgnoRunnable(Runnable):
         accepted = inspect.signature(self.agno.arun).parameters
         passed = {name: options[name] for name in _PASSED if options.get(name) is not None}  # type: ignore[literal-required]
         ids = {"run_id": run.run_id, "session_id": run.session_id, "user_id": run.user_id}
-        media = values.media_options(context.message.media) if context.message.media else {}
+        media = conversion.media_options(context.message.media) if context.message.media else {}
         return {"input": run.input, **ids, **media, **{name: passed[name] for name in passed if name in accepted}}
 
     async def _continue_arguments(self, context: RunContext) -> dict[str, Any]:
@@ -175,7 +175,7 @@ class AgnoRunnable(Runnable):
         answers = {each.requirement_id: each for each in answered}
         for asked in output.requirements or ():
             if not asked.is_resolved() and asked.id in answers:
-                values.answer(asked, answers[asked.id])
+                conversion.answer(asked, answers[asked.id])
         # agno copies the answers to the calls of the run only if it reads the run itself.
         of_run = {"run_id": run.run_id, "session_id": run.session_id} if kept is None else {"run_response": kept}
         return {**of_run, "requirements": output.requirements, "user_id": run.user_id}

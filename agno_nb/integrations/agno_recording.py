@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError, RunError
-from agno_nb.integrations import agno_values as values
+from agno_nb.integrations import agno_conversion as conversion
 from agno_nb.integrations.agno_steps import StepPaths, step_requirements
 from agno_nb.run.context import RunContext, current_step, current_tool_call_id, discard_event
 from agno_nb.run.execute import execute
@@ -85,7 +85,7 @@ class Recording:
 
     def __init__(self, runnable: AgnoRunnable, context: RunContext) -> None:
         self.runnable, self.context, self.run = runnable, context, context.run
-        self._calls = values.ToolCalls(self.run)
+        self._calls = conversion.ToolCalls(self.run)
         self._steps = StepPaths()
         self._parts: dict[str, Part] = {}
         """The direct part by the ID of each nested run, at any depth."""
@@ -237,7 +237,7 @@ class Recording:
     async def _start(self, event: Any) -> None:
         self._attempts += 1
         run = self.run
-        self._provider = values.provider_of(event.model_provider, getattr(self.runnable.agno, "model", None))
+        self._provider = conversion.provider_of(event.model_provider, getattr(self.runnable.agno, "model", None))
         run.model, run.model_provider = event.model or None, self._provider
         if self._attempts > 1:
             self._answered, self._answer = [], None
@@ -272,7 +272,7 @@ class Recording:
             content=(partial.content or None) if partial is not None else None,
             reasoning_content=(partial.reasoning_content or None) if partial is not None else None,
             model=self.run.model,
-            metrics=values.to_metrics(event, model=self.run.model, provider=self._provider),
+            metrics=conversion.to_metrics(event, model=self.run.model, provider=self._provider),
         )
         self._answered.append(self._answer)
         self.context.emit(RunEvent.model_request_completed)
@@ -301,8 +301,8 @@ class Recording:
         is_error = is_error or bool(execution.tool_call_error)
         result = execution.result if execution.result is not None else getattr(event, "error", None)
         duration_s = getattr(execution.metrics, "duration", None)
-        values.finish_call(call, result, is_error=is_error, duration_s=duration_s)
-        self._answered.append(replace(_result_of(call), media=values.to_media(event)))
+        conversion.finish_call(call, result, is_error=is_error, duration_s=duration_s)
+        self._answered.append(replace(_result_of(call), media=conversion.to_media(event)))
         self.context.emit(RunEvent.tool_call_error if is_error else RunEvent.tool_call_completed, tool=call)
 
     async def _record_step(self, event: Any, name: str) -> None:
@@ -330,7 +330,7 @@ class Recording:
         """Add the results of rejected calls to a nested run that continues, because agno does not stream them."""
         for each in self.run.requirements:
             if each.run_id == self.run.run_id and each.confirmed is False and not each.tool.is_finished:
-                values.finish_call(each.tool, each.note or _REJECTED, is_error=True)
+                conversion.finish_call(each.tool, each.note or _REJECTED, is_error=True)
                 self._answered.append(_result_of(each.tool))
 
     def _keep_answered(self) -> None:
@@ -367,7 +367,7 @@ class Recording:
             return
         run, known = self.run, {message.message_id for message in self.run.messages}
         place = next(at for at, message in enumerate(run.messages) if message is self.context.message)
-        for message in values.to_messages(messages, self._calls, run, self._provider, typed=self.context.message):
+        for message in conversion.to_messages(messages, self._calls, run, self._provider, typed=self.context.message):
             if message is self.context.message:
                 place = len(run.messages)
             elif message.message_id not in known:
@@ -418,7 +418,7 @@ class Recording:
         if asked.member_run_id in (None, self.run.run_id):
             self._attach(call)
         name = asked.member_agent_name or self.run.component_name
-        return values.to_requirement(asked, call, asked.member_run_id or self.run.run_id, name)
+        return conversion.to_requirement(asked, call, asked.member_run_id or self.run.run_id, name)
 
 
 def _result_of(call: ToolCall) -> Message:

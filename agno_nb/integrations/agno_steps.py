@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from agno_nb.integrations.agno_values import answer, input_fields, requirement_of_dict
+from agno_nb.integrations.agno_conversion import answer, input_fields, requirement_of_dict
 from agno_nb.types import (
     JsonDict,
     Requirement,

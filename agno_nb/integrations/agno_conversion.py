@@ -1,13 +1,14 @@
 """Values of agno as values of this package: metrics, media, tool calls, messages and requirements.
 
-agno's objects are read by their attributes. agno itself is imported only to create media and requirements, for an
-object of the user that comes from it.
+agno's objects are read by their attributes. agno is not imported: its classes are taken from the modules that the
+user's object has loaded.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -97,8 +98,7 @@ def to_media(source: Any) -> list[Media]:
 
 def media_options(media: Iterable[Media]) -> dict[str, list[Any]]:
     """Return media as the keyword arguments of agno's ``arun()``."""
-    from agno import media as of_agno
-
+    of_agno = sys.modules["agno.media"]
     classes = {"image": of_agno.Image, "audio": of_agno.Audio, "video": of_agno.Video, "file": of_agno.File}
     names = {kind: name for name, kind in _MEDIA_KINDS.items()}
     found: dict[str, list[Any]] = {}
@@ -326,6 +326,4 @@ def requirement_of_dict(asked: Any) -> Any:
     """Return agno's object for a requirement that it has as a dict."""
     if not isinstance(asked, dict):
         return asked
-    from agno.run.requirement import RunRequirement
-
-    return RunRequirement.from_dict(asked)
+    return sys.modules["agno.run.requirement"].RunRequirement.from_dict(asked)
