@@ -54,10 +54,10 @@ def runnable_of(value: object) -> Runnable | None:
         return None
     found = vars(value).get(_ADAPTER)
     if not isinstance(found, AgnoRunnable) or found.agno is not value:
-        found = adapter_class(agno=value, id=getattr(value, "id", None), metadata=SOURCE)
+        # Not later: agno sets the ID of the agent and of the session itself.
+        own: dict[str, Any] = {name: getattr(value, name, None) for name in ("id", "name", "session_id", "user_id")}
+        found = adapter_class(agno=value, metadata=SOURCE, **own)
         object.__setattr__(value, _ADAPTER, found)
-    found.name, found.session_id = getattr(value, "name", None), getattr(value, "session_id", None)
-    found.user_id = getattr(value, "user_id", None)
     return found
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from agno_nb.errors import InvalidInputError
 from agno_nb.models import prices
 from agno_nb.models.openai.profiles import Endpoint
 from agno_nb.run.continue_run import rejection_message
@@ -47,11 +48,14 @@ _MEDIA_KINDS: dict[str, Literal["image", "audio", "video", "file"]] = {
 
 
 def provider_of(name: str | None, model: Any = None) -> str | None:
-    """Return the provider of an agno model, for example "openai". A `base_url` names another server."""
-    base_url = getattr(model, "base_url", None)
-    if base_url is not None:
-        return Endpoint.find(home="openai", base_url=str(base_url)).provider
-    return name.lower() if name else None
+    """Return the provider of an agno model, for example "openai". A `base_url` may name another server."""
+    base_url, own = getattr(model, "base_url", None), name.lower() if name else None
+    if base_url is None and own != "openai":
+        return own
+    try:
+        return Endpoint.find(home="openai", base_url=None if base_url is None else str(base_url)).provider
+    except InvalidInputError:  # For example a URL with a key in it.
+        return None
 
 
 def to_metrics(values: Any, *, model: str | None, provider: str | None) -> Metrics:
@@ -252,7 +256,7 @@ def to_requirement(asked: Any, call: ToolCall, run_id: str, component_name: str 
     if pause_type == "user_feedback":
         call.user_input_schema = [_question(each).to_field() for each in asked.user_feedback_schema]
     elif pause_type == "user_input":
-        call.user_input_schema = input_fields(asked.user_input_schema)
+        call.user_input_schema = _asked_fields(input_fields(asked.user_input_schema))
     return Requirement(
         kind="user_input" if pause_type == "user_feedback" else pause_type,
         tool=call,
@@ -260,6 +264,16 @@ def to_requirement(asked: Any, call: ToolCall, run_id: str, component_name: str 
         requirement_id=asked.id,
         component_name=component_name,
     )
+
+
+def _asked_fields(fields: list[UserInputField]) -> list[UserInputField]:
+    """Return the fields that a person has to fill in. If the model has filled in all, its values are defaults."""
+    if asked := [each for each in fields if not each.is_given]:
+        return asked
+    return [
+        UserInputField(name=each.name, description=each.description, schema={**each.schema, "default": each.value})
+        for each in fields
+    ]
 
 
 def input_fields(schema: Sequence[Any] | None) -> list[UserInputField]:

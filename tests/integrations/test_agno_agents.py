@@ -11,6 +11,7 @@ from agno.db.json import JsonDb
 from agno.models.message import Message as AgnoMessage
 from agno.tools import tool
 from agno.tools.user_feedback import UserFeedbackTools
+from pydantic import BaseModel
 
 from agno_nb import Agent, media
 from agno_nb.db.base import Db
@@ -223,6 +224,22 @@ def test_state_of_the_session_is_stored(server: FakeServer, agent: Make, db: Db)
 def test_state_that_cannot_be_stored_does_not_fail_the_run(server: FakeServer, agent: Make, db: Db) -> None:
     server.will_say(says("Hello."))
     assert recorded(agent(session_state={"lock": threading.Lock}), db).run("hi").status is RunStatus.COMPLETED
+
+
+class City(BaseModel):
+    name: str
+    people: int
+
+
+def test_an_object_is_the_content(server: FakeServer, agent: Make, db: Db) -> None:
+    message = {"role": "assistant", "content": '{"name":"Oslo","people":700000}'}
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    server.will_say(json_answer({"id": "c", "choices": choices, "created": 1, "model": "m"}, status=200))
+    run = recorded(agent(output_schema=City), db).run("A city?")
+    assert run.content == City(name="Oslo", people=700_000)
+    stored = db.get_run(run.run_id)
+    assert stored is not None
+    assert (stored.content, stored.content_type) == ({"name": "Oslo", "people": 700_000}, "City")
 
 
 # Pauses
