@@ -56,7 +56,7 @@ def runnable_of(value: object) -> Runnable | None:
     if not isinstance(found, AgnoRunnable) or found.agno is not value:
         # Not later: agno sets the ID of the agent and of the session itself.
         own: dict[str, Any] = {name: getattr(value, name, None) for name in ("id", "name", "session_id", "user_id")}
-        found = adapter_class(agno=value, metadata=SOURCE, **own)
+        found = adapter_class(agno=value, metadata={**SOURCE}, **own)
         object.__setattr__(value, _ADAPTER, found)
     return found
 
@@ -113,7 +113,7 @@ class AgnoRunnable(Runnable):
     ) -> Runnable:
         """Return the adapter of a member or a step, which records the events of a nested run."""
         part = _find(self.agno, component_id)
-        return _CLASSES[kind](agno=part, id=component_id, name=name, metadata=SOURCE, events=events)
+        return _CLASSES[kind](agno=part, id=component_id, name=name, metadata={**SOURCE}, events=events)
 
     def validate_answers(self, run: RunOutput) -> None:
         if run.run_id not in paused_runs and getattr(self.agno, "db", None) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -89,6 +90,8 @@ class Recording:
         self._steps = StepPaths()
         self._parts: dict[str, Part] = {}
         """The direct part by the ID of each nested run, at any depth."""
+        self._delegated: set[str] = set()
+        """IDs of the calls that have started a nested run."""
         self._workflows: dict[str, str] = {}
         """The run of the nested workflow by the ID of each of its steps."""
         self._provider: str | None = None
@@ -100,6 +103,7 @@ class Recording:
         self._partials = AsyncExitStack()
         self._reasoning = ""
         self._attempts = 0
+        self._request_started: float | None = None
         self._end: Any = None
         """The event that ended the run."""
         self._pause: Any = None
@@ -183,8 +187,13 @@ class Recording:
     def _delegating_call(self, component_id: str | None) -> ToolCall | None:
         """Return the call in progress that has started the run of a member."""
         in_progress = [call for call in self.run.tools if not call.is_finished]
-        named = [call for call in in_progress if call.tool_args.get("member_id") == component_id]
-        return next(reversed(named or in_progress), None)
+        calls = [call for call in in_progress if call.tool_args.get("member_id") == component_id] or in_progress
+        # Of two calls for the same member, each has a run of its own. A call may also be for all members.
+        started = {run.parent_tool_call_id for run in self.run.nested_runs} | self._delegated
+        call = next((call for call in calls if call.tool_call_id not in started), calls[-1] if calls else None)
+        if call is not None:
+            self._delegated.add(call.tool_call_id)
+        return call
 
     def _input_of_part(self, call: ToolCall | None) -> str:
         if call is not None and isinstance(task := call.tool_args.get("task"), str):
@@ -214,6 +223,9 @@ class Recording:
             await self._add_text(None, event.reasoning_content)
         elif name == "ReasoningStep":
             await self._add_text(None, event.reasoning_content.removeprefix(self._reasoning))
+        elif name == "ModelRequestStarted":
+            self._request_started = time.perf_counter()
+            self.context.emit(RunEvent.model_request_started)
         elif name == "ModelRequestCompleted":
             await self._end_request(event)
         elif name == "ToolCallStarted":
@@ -274,6 +286,8 @@ class Recording:
             model=self.run.model,
             metrics=conversion.to_metrics(event, model=self.run.model, provider=self._provider),
         )
+        if self._answer.metrics is not None and self._request_started is not None:
+            self._answer.metrics.duration_s = time.perf_counter() - self._request_started
         self._answered.append(self._answer)
         self.context.emit(RunEvent.model_request_completed)
 
@@ -371,13 +385,20 @@ class Recording:
             if message is self.context.message:
                 place = len(run.messages)
             elif message.message_id not in known:
+                self._complete(message)
                 run.messages.insert(place, message)
                 self.context.recorder.mark_unsaved(message)
                 place += 1
-        for message in self._answered:
-            for kept in run.messages:
-                if message.role == "tool" == kept.role and message.tool_call_id == kept.tool_call_id:
-                    kept.media = kept.media or message.media
+
+    def _complete(self, message: Message) -> None:
+        """Add to a message what only its events said: time, duration and media. agno has whole seconds."""
+        for place, made in enumerate(self._answered):
+            if (made.role, made.tool_call_id) == (message.role, message.tool_call_id):
+                message.created_at, message.media = made.created_at, message.media or made.media
+                if message.metrics is not None and made.metrics is not None and message.metrics.duration_s is None:
+                    message.metrics.duration_s = made.metrics.duration_s
+                del self._answered[place]
+                return
 
     def _keep_state(self, state: Any) -> None:
         """Store agno's state of the session, unless it has values that cannot be stored."""

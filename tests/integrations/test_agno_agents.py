@@ -101,6 +101,23 @@ def test_session_and_user_are_passed_to_agno(server: FakeServer, agent: Make, db
     assert (kept.user_id, [each.run_id for each in kept.runs][-1]) == ("anna", run.run_id)  # type: ignore[union-attr]
 
 
+def test_history_can_be_left_out(server: FakeServer, agent: Make, db: Db) -> None:
+    server.will_say(says("Hello."), says("Nothing."))
+    clerk = recorded(agent(db=JsonDb(db_path="agno"), add_history_to_context=True), db)
+    clerk.run("hi", session_id="talk")
+    clerk.run("What did I say?", session_id="talk", add_history_to_context=False)
+    assert request_text(server) == [("user", "What did I say?")]
+
+
+def test_messages_have_times_and_durations(server: FakeServer, agent: Make, db: Db) -> None:
+    server.will_say(calls(("add", {"a": 1, "b": 2})), says("Three."))
+    run = recorded(agent(tools=[add]), db).run("1 + 2")
+    times = [message.created_at for message in run.messages]
+    assert times == sorted(times)
+    assert times[0] >= run.created_at
+    assert all(message.metrics and message.metrics.duration_s for message in run.messages if message.role != "user")
+
+
 def test_two_users_have_sessions_of_their_own(server: FakeServer, agent: Make, db: Db) -> None:
     server.will_say(says("Hello Anna."), says("Hello Ben."))
     clerk = recorded(agent(), db)
@@ -338,6 +355,20 @@ def test_the_second_of_two_pauses_has_the_first_answer(server: FakeServer, agent
         requirement.confirm()
         run = clerk.continue_run(run_id=run.run_id, session_id=run.session_id, requirements=run.requirements)
     assert [message.content for message in run.messages if message.role == "tool"] == ["a is deleted", "b is deleted"]
+
+
+def test_calls_of_one_answer_are_decided_one_after_the_other(server: FakeServer, agent: Make, db: Db) -> None:
+    server.will_say(calls(("delete", {"path": "a"}), ("delete", {"path": "b"})), says("Done."))
+    clerk = recorded(agent(tools=[delete]), db)
+    paused = clerk.run("go")
+    first, second = paused.active_requirements
+    first.confirm()
+    db.save_approvals(paused)
+    with pytest.raises(InvalidInputError, match="still needs confirmation"):
+        clerk.continue_run(run_id=paused.run_id, session_id=paused.session_id)
+    second.reject("keep it")
+    run = clerk.continue_run(run_id=paused.run_id, session_id=paused.session_id, requirements=[second])
+    assert [message.content for message in run.messages if message.role == "tool"] == ["a is deleted", "keep it"]
 
 
 def test_a_paused_run_survives_the_kernel_if_agno_has_a_database(server: FakeServer, agent: Make, db: Db) -> None:

@@ -75,6 +75,29 @@ def test_runs_of_members_are_nested(server: FakeServer, agent: Make, team: Make,
     )
 
 
+def test_each_of_several_calls_has_its_run(server: FakeServer, agent: Make, team: Make, db: Db) -> None:
+    tasks = [("delegate_task_to_member", {"member_id": "clerk", "task": task}) for task in ("one", "two")]
+    server.will_say(calls(*tasks), says("Done."), says("Done."), says("Both are done."))
+    run = stored_run(db, recorded(team(agent()), db).run("Go."))
+    started = {each.input: each.parent_tool_call_id for each in run.nested_runs}
+    assert (
+        started
+        == {call.tool_args["task"]: call.tool_call_id for call in run.tools}
+        == {"one": "call_1", "two": "call_2"}
+    )
+
+
+def test_a_call_of_the_leader_waits_for_approval(server: FakeServer, agent: Make, team: Make, db: Db) -> None:
+    server.will_say(calls(("delete", {"path": "a"})), says("Done."))
+    office = recorded(team(agent(), tools=[delete]), db)
+    paused = office.run("Go.")
+    (requirement,) = paused.active_requirements
+    assert (requirement.run_id, requirement.component_name) == (paused.run_id, "office")
+    requirement.confirm()
+    run = stored_run(db, office.continue_run(paused))
+    assert (run.content, [call.result for call in run.tools]) == ("Done. ", ["a is deleted"])
+
+
 def test_members_that_are_not_streamed_are_recorded(server: FakeServer, agent: Make, team: Make, db: Db) -> None:
     def answer(run: RunOutput) -> tuple[str, str, list[str]]:
         return run.input, run.content, roles(run)
