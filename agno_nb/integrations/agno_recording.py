@@ -1,8 +1,7 @@
-"""The translation of agno's events into those of a run and its nested runs."""
+"""Record a run of agno from its events."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -12,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError, RunError
 from agno_nb.integrations import agno_conversion as conversion
+from agno_nb.integrations.agno_nested import NestedRuns, is_end, name_of
 from agno_nb.integrations.agno_steps import StepPaths, step_requirements
-from agno_nb.run.context import RunContext, current_step, current_tool_call_id, discard_event
-from agno_nb.run.execute import execute
-from agno_nb.run.options import RunOptions
+from agno_nb.run.context import RunContext
 from agno_nb.run.recorder import PartialAnswer
 from agno_nb.types import (
     Message,
     Requirement,
     RunEvent,
-    RunOutput,
     RunStatus,
     SessionType,
     StepOutput,
@@ -40,7 +37,6 @@ paused_runs: dict[str, Any] = {}
 
 _STATE_IDS = ("current_user_id", "current_session_id", "current_run_id")
 """Keys that agno adds to the state of a session."""
-_ENDS = {f"{kind}{end}" for kind in ("Run", "Workflow") for end in ("Completed", "Cancelled", "Paused", "Error")}
 _REJECTED = "Function call was rejected by the user"
 """What agno tells the model without a reason."""
 _GROUPS = ("Parallel", "Condition", "Router", "Loop", "Steps")
@@ -54,33 +50,6 @@ _OTHERS = {each.value for each in RunEvent} - {
 """Events that are only reported."""
 
 
-class Part:
-    """A nested run of agno: a queue of its events, and the task that records it."""
-
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
-        self.is_ending = False
-        """Whether the last event of the run was fed."""
-        self.task: asyncio.Task[RunOutput] | None = None
-        self._events: asyncio.Queue[Any] = asyncio.Queue()
-
-    def feed(self, event: Any) -> None:
-        self.is_ending |= event is None or (event.run_id == self.run_id and _is_end(event))
-        self._events.put_nowait(event)
-
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        while (event := await self._events.get()) is not None:
-            yield event
-
-    async def wait(self) -> None:
-        """Wait until the run is recorded. Its failure is agno's to handle."""
-        self.feed(None)
-        if self.task is not None:
-            await asyncio.wait({self.task})
-            if not self.task.cancelled():
-                self.task.exception()
-
-
 class Recording:
     """Records one run of agno from its events."""
 
@@ -88,12 +57,7 @@ class Recording:
         self.runnable, self.context, self.run = runnable, context, context.run
         self._calls = conversion.ToolCalls(self.run)
         self._steps = StepPaths()
-        self._parts: dict[str, Part] = {}
-        """The direct part by the ID of each nested run, at any depth."""
-        self._delegated: set[str] = set()
-        """IDs of the calls that have started a nested run."""
-        self._workflows: dict[str, str] = {}
-        """The run of the nested workflow by the ID of each of its steps."""
+        self._nested = NestedRuns(runnable, context, self._steps)
         self._provider: str | None = None
         self._answer: Message | None = None
         """The latest complete answer of the model, to which the calls that follow belong."""
@@ -123,14 +87,13 @@ class Recording:
                     elif (run_id := getattr(item, "run_id", None)) in (None, "", self.run.run_id):
                         await self._record(item)
                     else:
-                        self._forward(item, run_id)
+                        self._nested.forward(item, run_id)
                     if self._end is not None and self.runnable.events is not None:
                         break
             except BaseException:
                 self._keep_answered()
                 raise
-            for part in dict.fromkeys(self._parts.values()):
-                await part.wait()
+            await self._nested.finish()
         if self._end is not None and self._end.event.endswith("Error"):
             self._keep_answered()
             reason = getattr(self._end, "content", None) or getattr(self._end, "error", None) or self._end.error_type
@@ -141,80 +104,16 @@ class Recording:
         await self._record_unseen(output)
         self._finish(output)
 
-    # Nested runs
-
-    def _forward(self, event: Any, run_id: str) -> None:
-        """Pass an event of a nested run to the part that records it."""
-        step_id = getattr(event, "step_id", None)
-        if step_id and hasattr(event, "workflow_name"):
-            self._workflows[step_id] = run_id
-        if run_id not in self._parts:
-            parent_id = getattr(event, "parent_run_id", None) or self._workflows.get(step_id or "")
-            around = self._parts.get(parent_id or "")
-            self._parts[run_id] = around if around is not None else self._start_part(event, run_id)
-        self._parts[run_id].feed(event)
-
-    def _start_part(self, source: Any, run_id: str) -> Part:
-        """Start to record a nested run, which is continued if it had paused."""
-        context, part = self.context, Part(run_id)
-        kind, component_id, name = _component(source)
-        call = self._delegating_call(component_id)
-        earlier = next((run for run in self.run.nested_runs if run.run_id == run_id and run.is_paused), None)
-        asked = getattr(getattr(source, "input", None), "input_content", None)
-        text = to_plain_text(asked) if asked is not None else self._input_of_part(call)
-        step = self._steps.path_around(source) if self.run.kind is SessionType.WORKFLOW else None
-        runnable = self.runnable.part(kind, component_id, name, aiter(part))
-        options = RunOptions(session_id=self.run.session_id, user_id=self.run.user_id)
-        if earlier is None:
-            options["run_id"] = run_id
-        # A call of agno is not executed again when its run is continued.
-        context.pending_children.clear()
-
-        async def record() -> RunOutput:
-            current_tool_call_id.set(None if call is None else call.tool_call_id)
-            current_step.set(step)
-            return await execute(runnable, text, options, discard_event, earlier)
-
-        part.task = asyncio.create_task(record())
-        return part
-
-    async def _settle_parts(self) -> None:
-        """Wait until the nested runs that have ended are recorded, so that events are in order."""
-        for part in dict.fromkeys(self._parts.values()):
-            if part.is_ending:
-                await part.wait()
-
-    def _delegating_call(self, component_id: str | None) -> ToolCall | None:
-        """Return the call in progress that has started the run of a member."""
-        in_progress = [call for call in self.run.tools if not call.is_finished]
-        calls = [call for call in in_progress if call.tool_args.get("member_id") == component_id] or in_progress
-        # Of two calls for the same member, each has a run of its own. A call may also be for all members.
-        started = {run.parent_tool_call_id for run in self.run.nested_runs} | self._delegated
-        call = next((call for call in calls if call.tool_call_id not in started), calls[-1] if calls else None)
-        if call is not None:
-            self._delegated.add(call.tool_call_id)
-        return call
-
-    def _input_of_part(self, call: ToolCall | None) -> str:
-        if call is not None and isinstance(task := call.tool_args.get("task"), str):
-            return task
-        return self._steps.last_content or self.run.input
-
     async def _record_unseen(self, output: Any) -> None:
-        """Record the nested runs that agno did not stream."""
+        """Record the nested runs and steps that agno did not stream."""
         for name in ("member_responses", "step_executor_runs"):
             for each in getattr(output, name, None) or ():
-                if each.run_id not in self._parts and each.parent_run_id in (None, self.run.run_id):
-                    part = self._parts[each.run_id] = self._start_part(each, each.run_id)
-                    part.feed(each)
-                    await part.wait()
+                await self._nested.record_result(each)
         for result in self._steps.unseen(getattr(output, "step_results", None) or ()):
             await self._save_step(result)
 
-    # Events of the run itself
-
     async def _record(self, event: Any) -> None:
-        name = _name_of(event)
+        name = name_of(event)
         if name == "RunStarted":
             await self._start(event)
         elif name == "RunContent":
@@ -231,11 +130,11 @@ class Recording:
         elif name == "ToolCallStarted":
             self._start_call(event)
         elif name in ("ToolCallCompleted", "ToolCallError"):
-            await self._settle_parts()
+            await self._nested.settle()
             self._end_call(event, is_error=name == "ToolCallError")
         elif self.run.kind is SessionType.WORKFLOW and (name.endswith("Paused") or name == "StepOutputReview"):
             self._pause = event
-        elif _is_end(event):
+        elif is_end(event):
             # After a cancellation, agno also says that the run has completed.
             self._end = self._end if self._end is not None else event
             self._pause = event if name.endswith("Paused") else None
@@ -323,7 +222,7 @@ class Recording:
         if name == "StepStarted":
             self.context.emit(RunEvent.step_started, step=self._steps.start(event))
             return
-        await self._settle_parts()
+        await self._nested.settle()
         if name in ("StepCompleted", "StepError"):
             error = event.error or "the step failed" if name == "StepError" else None
             await self._save_step(self._steps.end(event, error=error))
@@ -337,8 +236,6 @@ class Recording:
             content=output.error if output.error is not None else self._steps.last_content,
             details={"duration_s": output.duration_s},
         )
-
-    # The end
 
     def _keep_rejections(self) -> None:
         """Add the results of rejected calls to a nested run that continues, because agno does not stream them."""
@@ -451,21 +348,3 @@ def _result_of(call: ToolCall) -> Message:
         tool_call_error=call.tool_call_error,
         metrics=call.metrics,
     )
-
-
-def _name_of(event: Any) -> str:
-    """Return the name of an event, without the prefix of teams."""
-    return str(getattr(event.event, "value", event.event)).removeprefix("Team")
-
-
-def _is_end(event: Any) -> bool:
-    return hasattr(event, "event") and _name_of(event) in _ENDS
-
-
-def _component(source: Any) -> tuple[SessionType, str | None, str | None]:
-    """Return kind, ID and name of what an event or a result of agno is about."""
-    for kind in (SessionType.AGENT, SessionType.TEAM, SessionType.WORKFLOW):
-        component_id, name = getattr(source, f"{kind.value}_id", None), getattr(source, f"{kind.value}_name", None)
-        if hasattr(source, f"{kind.value}_name"):
-            return kind, component_id or None, name or None
-    return SessionType.AGENT, None, None
