@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from agno_nb.db.in_memory import InMemoryDb as InMemoryDb
     from agno_nb.db.postgres import AsyncPostgresDb as AsyncPostgresDb, PostgresDb as PostgresDb
     from agno_nb.db.sqlite import AsyncSqliteDb as AsyncSqliteDb, SqliteDb as SqliteDb
+    from agno_nb.experiments import (
+        annotate as annotate,
+        annotate_df as annotate_df,
+        as_examples as as_examples,
+        diff as diff,
+    )
     from agno_nb.frames import (
+        annotations_df as annotations_df,
         events_df as events_df,
         memories_df as memories_df,
         messages_df as messages_df,
@@ -79,8 +86,9 @@ _MODULES = {
     "db.in_memory": "InMemoryDb",
     "db.postgres": "AsyncPostgresDb PostgresDb",
     "db.sqlite": "AsyncSqliteDb SqliteDb",
-    "frames": "events_df memories_df messages_df query run_tree_df runs_df sessions_df steps_df summaries_df "
-    "tool_calls_df variables_df",
+    "experiments": "annotate annotate_df as_examples diff",
+    "frames": "annotations_df events_df memories_df messages_df query run_tree_df runs_df sessions_df steps_df "
+    "summaries_df tool_calls_df variables_df",
     "memory": "MemoryManager UserMemory",
     "models.demo": "DemoModel",
     "models.google": "Gemini",

@@ -23,7 +23,6 @@ NO_EFFECT = {
     "build_user_context": "only a knowledge base would extend the user's message; see `resolve_in_context` for {name}",
     "structured_outputs": "`output_schema` uses the strictest mode that the server and the schema allow",
     "use_json_mode": "see `structured_outputs`",
-    "parse_response": "with an `output_schema`, `content` is an object; without one it is the text",
     "search_knowledge": "there is no knowledge base to search",
     "add_search_knowledge_instructions": "see `search_knowledge`",
     "add_learnings_to_context": "there are no learnings to add",
@@ -104,6 +103,22 @@ NO_EFFECT_OF_MANAGERS = {
 }
 """The same for managers of summaries and memories."""
 
+NO_EFFECT_OF_SESSIONS = dict.fromkeys(
+    ("agent_data", "team_data", "workflow_data", "workflow_name"),
+    "each run has the name and the model of the agent, team or workflow that ran",
+)
+"""The same for sessions."""
+
+NO_EFFECT_OF_TOOLS = {
+    "strict": "strict mode is used if the server and the schema of the parameters allow it",
+    "external_execution_silent": "the content of a paused run is always the model's text",
+    "title": "tools are shown with their name",
+    "annotations": "they are hints for clients of the Model Context Protocol",
+    "has_side_effects": "see `annotations`",
+    "skip_entrypoint_processing": "pass `parameters` to describe the parameters yourself",
+}
+"""The same for tools and `@tool`."""
+
 MISSING_KEYWORDS_OF_MODELS = {
     **dict.fromkeys(
         ("cache_ttl", "cache_dir"),
@@ -124,16 +139,51 @@ MISSING_KEYWORDS_OF_MODELS = {
 """The same for models."""
 
 
+_NO_SAVED = "saved agents, teams and workflows; create them in a module, or write the dict of to_dict() to a file"
+_NO_CHANGES = "methods that change an agent; pass tools=[...], or a function that returns the tools of each run"
+
+MISSING_METHODS = {
+    **dict.fromkeys(("save", "delete"), _NO_SAVED),
+    **dict.fromkeys(("add_tool", "set_tools"), _NO_CHANGES),
+    "as_tool": "agents as tools; use a Team, or a function that runs the agent",
+    **dict.fromkeys(
+        ("save_run", "upsert_run"),
+        "method that stores a run: runs are stored as they happen and stay as they are; import_session() copies them",
+    ),
+    "table_exists": "method for names of tables; a store creates its tables when it is first used",
+}
+"""Missing methods: the part, and the nearest thing that exists."""
+
+
+def missing_attribute(owner: object, name: str) -> AttributeError:
+    """Return the error for an attribute that an object does not have."""
+    found = f"{type(owner).__name__!r} object has no attribute {name!r}"
+    if name in MISSING_METHODS:
+        found += f": agno_nb has no {MISSING_METHODS[name]}"
+    return AttributeError(found, name=name, obj=owner)
+
+
 class AgnoKeywords(NamedTuple):
     """Keywords of agno that a function or constructor does not have."""
 
     no_effect: Mapping[str, str] = {}
     missing: Mapping[str, str] = {}
+    """None and False are accepted, because they switch a part off."""
+    fixed: Mapping[str, tuple[object, str]] = {}
+    """The only value of each keyword, and what to do instead of passing another one."""
 
 
 NONE_OF_AGNO = AgnoKeywords()
 OF_RUNNABLES = AgnoKeywords(NO_EFFECT, MISSING_KEYWORDS)
 OF_MANAGERS = AgnoKeywords(NO_EFFECT_OF_MANAGERS)
+OF_STORES = AgnoKeywords(
+    fixed={
+        "deserialize": (True, "the methods of a store return objects; call to_dict() on them"),
+        "preserve_updated_at": (False, "a store sets the time of each change; import_session() keeps the times"),
+    }
+)
+OF_SESSIONS = AgnoKeywords(NO_EFFECT_OF_SESSIONS)
+OF_TOOLS = AgnoKeywords(NO_EFFECT_OF_TOOLS)
 OF_MODELS = AgnoKeywords(NO_EFFECT_OF_MODELS, MISSING_KEYWORDS_OF_MODELS)
 
 _PROVIDERS = "aws vertexai cohere huggingface ibm nvidia perplexity fireworks cerebras"

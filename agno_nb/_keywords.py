@@ -52,7 +52,8 @@ def translate(
 ) -> dict[str, Any]:
     """Rename aliases in `kwargs`, and leave out agno's keywords that have no effect.
 
-    None and False, which switch a part of agno off, are accepted for parts that we do not have.
+    None and False, which switch a part of agno off, are accepted for parts that we do not have, and so is the only
+    value of a keyword that has no other.
 
     Raises
     ------
@@ -66,6 +67,11 @@ def translate(
         if name not in known and name not in aliases:
             if name in agno.no_effect or (name in agno.missing and (value is None or value is False)):
                 continue
+            if name in agno.fixed:
+                only, remedy = agno.fixed[name]
+                if value is None or value is only:
+                    continue
+                raise UnknownArgumentError(f"{of} got {name}={value!r}, and only {only!r} is possible; {remedy}")
             if name in agno.missing:
                 raise UnknownArgumentError(f"{of} has no argument {name!r}: agno_nb has no {agno.missing[name]}")
             current = [each for each in [*known, *aliases] if each not in deprecated]
@@ -90,12 +96,14 @@ def suggest_on_unknown_kwarg(
     deprecated: Collection[str] = (),
     *,
     joined: Mapping[str, str] = _NOT_JOINED,
+    convert: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]] | None = None,
     agno: AgnoKeywords = NONE_OF_AGNO,
 ) -> Callable[[D], D]:
     """Make a function or the constructor of a class accept `aliases`, and suggest names for unknown keywords.
 
-    The values of keywords in `joined` are added to the list in the parameter that it names. The keywords of agno that
-    have no effect or are missing are `agno`, or a class attribute `agno_keywords`.
+    The values of keywords in `joined` are added to the list in the parameter that it names. `convert` gets the class
+    and the keywords of a call that has others than the parameters, and returns them under the names of parameters. The
+    keywords of agno that have no effect or are missing are `agno`, or a class attribute `agno_keywords`.
     """
 
     def decorate(target: D) -> D:
@@ -110,6 +118,7 @@ def suggest_on_unknown_kwarg(
             is_inherited = cls is not None and type(owner).__init__ is checked
             of = (type(owner) if is_inherited else target).__name__
             accepted = [*known, *joined]
+            kwargs = kwargs if convert is None else convert(cls, kwargs)
             found = translate(
                 kwargs, known=accepted, aliases=aliases, deprecated=deprecated, of=f"{of}()", agno=of_agno
             )
@@ -193,13 +202,13 @@ def explain_wrong_arguments(remedy: str) -> Callable[[F], F]:
     return decorate
 
 
-def suggest_in_methods(*names: str) -> Callable[[C], C]:
+def suggest_in_methods(*names: str, agno: AgnoKeywords = NONE_OF_AGNO) -> Callable[[C], C]:
     """Make methods of a class suggest names for unknown keywords; by default its own public ones that block."""
 
     def decorate(cls: C) -> C:
         own = (name for name, value in vars(cls).items() if name[0] != "_" and inspect.isfunction(value))
         for name in names or [name for name in own if not inspect.iscoroutinefunction(getattr(cls, name))]:
-            setattr(cls, name, suggest_on_unknown_kwarg({})(getattr(cls, name)))
+            setattr(cls, name, suggest_on_unknown_kwarg({}, agno=agno)(getattr(cls, name)))
         return cls
 
     return decorate

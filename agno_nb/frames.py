@@ -17,6 +17,7 @@ from agno_nb._keywords import typed_kwargs
 from agno_nb.db import default_db
 from agno_nb.db.arrow_tables import TimeZone
 from agno_nb.db.frame_definitions import (
+    AnnotationFilters,
     EventFilters,
     MemoryFilters,
     MessageFilters,
@@ -82,8 +83,8 @@ def runs_df(*, db: FrameReader | None = None, tz: TimeZone = "UTC", **filters: U
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit, tz
         As for :func:`sessions_df`; user and agent refer to the run.
-    run_id, status, model : str or list of str, optional
-        Only rows that have the value, or one of the values.
+    run_id, status, model, label : str or list of str, optional
+        Only rows that have the value, or one of the values. `label` is one of an annotation of the run.
     attempts : {"all", "current"}
         Whether to leave out superseded attempts and the runs nested in them. They are part of the result by default,
         because they were paid for.
@@ -108,7 +109,7 @@ def run_tree_df(
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit, tz
         As for :func:`sessions_df`; user and agent refer to the run.
-    run_id, root_run_id, status, model : str or list of str, optional
+    run_id, root_run_id, status, model, label : str or list of str, optional
         Only rows that have the value, or one of the values. `root_run_id`, the top-level run of a turn, selects the
         whole tree.
     attempts : {"all", "current"}
@@ -229,6 +230,24 @@ def summaries_df(
         As for :func:`sessions_df`; user and agent refer to the session, and the time is `updated_at`.
     """
     return (db or default_db()).summaries_df(tz=tz, **filters)
+
+
+@typed_kwargs(AnnotationFilters)
+def annotations_df(
+    *, db: FrameReader | None = None, tz: TimeZone = "UTC", **filters: Unpack[AnnotationFilters]
+) -> pd.DataFrame:
+    """Annotations of runs, one row each, oldest first.
+
+    Parameters
+    ----------
+    db, session_id, session_type, user_id, agent, since, until, limit, tz
+        As for :func:`sessions_df`; user and agent refer to the run.
+    run_id, label, annotated_by : str or list of str, optional
+        Only rows that have the value, or one of the values.
+    attempts : {"all", "current"}
+        As for :func:`runs_df`.
+    """
+    return (db or default_db()).annotations_df(tz=tz, **filters)
 
 
 @typed_kwargs(MemoryFilters)

@@ -5,12 +5,13 @@ make docs
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
-from agno_nb._agno_parts import MISSING_MODULES, OF_MANAGERS, OF_MODELS, OF_RUNNABLES
+from agno_nb._agno_parts import MISSING_MODULES, OF_MANAGERS, OF_MODELS, OF_RUNNABLES, OF_SESSIONS, OF_TOOLS
 
 TARGET = Path(__file__).with_name("coming_from_agno.md")
 NAMES = Path(__file__).parents[1] / "tests" / "agno" / "names.toml"
@@ -23,6 +24,8 @@ def document() -> str:
         "no effect": table("keyword | because", by_reason(OF_RUNNABLES.no_effect)),
         "no effect of models": table("keyword | because", by_reason(OF_MODELS.no_effect)),
         "no effect of managers": table("keyword | because", by_reason(OF_MANAGERS.no_effect)),
+        "no effect of sessions": table("keyword | because", by_reason(OF_SESSIONS.no_effect)),
+        "no effect of tools": table("keyword | because", by_reason(OF_TOOLS.no_effect)),
         "missing": table("agno | agno_nb has no", by_reason({**modules, **OF_RUNNABLES.missing})),
         "missing of models": table("keyword | agno_nb has no", by_reason(OF_MODELS.missing)),
         "not here": table("names | part of agno", names_not_here()),
@@ -43,7 +46,8 @@ def names_not_here() -> Iterator[tuple[list[str], str]]:
     for part, patterns in tomllib.loads(NAMES.read_text(encoding="utf-8"))["not_here"].items():
         # The table of missing parts has the others.
         if names := [name for name in patterns.split() if name not in OF_RUNNABLES.missing]:
-            yield names, part
+            # Without the module, if there is a class.
+            yield list(dict.fromkeys(re.sub(r"^[a-z_.]+\.(?=[A-Z])", "", name) for name in names)), part
 
 
 def by_reason(reasons: Mapping[str, str]) -> Iterator[tuple[list[str], str]]:

@@ -10,6 +10,7 @@ import pytest
 from agno_nb.db.frame_definitions import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.types import (
+    Annotation,
     CellInfo,
     ContextPart,
     ContextReport,
@@ -119,6 +120,12 @@ def db() -> InMemoryDb:
             created_at=START,
         )
     )  # fmt: skip
+    for run_id in ("r0", "r1"):
+        note = Annotation(
+            run_id, annotation_id=f"a-{run_id}", label="good", score=0.5, comment="Polite.", annotated_by="bob",
+            created_at=START + 45,
+        )  # fmt: skip
+        db.add_annotations([note])
     db.fork_session("s1")
     noted = say(db, "x", run_id="r9", session_id="s9", created_at=START + 50)
     db.add_event(
@@ -256,6 +263,16 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
                 "session_name": "Counting", "session_type": "team", "user_id": "alice",
             },
         ),
+    ],
+    "annotations": [
+        (
+            {"annotation_id": "a-r1"},
+            {
+                "run_id": "r1", "session_id": "s1", "label": "good", "score": 0.5, "comment": "Polite.",
+                "annotated_by": "bob", "superseded_by": None, "created_at": at(45), **OF_RUN,
+            },
+        ),
+        ({"annotation_id": "a-r0"}, {"run_index": 0, "superseded_by": "r3", "stale": False}),
     ],
     "memories": [
         (

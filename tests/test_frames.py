@@ -20,6 +20,7 @@ from agno_nb.db.frame_definitions import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.frames import (
+    annotations_df,
     events_df,
     memories_df,
     messages_df,
@@ -33,6 +34,7 @@ from agno_nb.frames import (
     variables_df,
 )
 from agno_nb.types import (
+    Annotation,
     CellInfo,
     Message,
     Metrics,
@@ -56,6 +58,7 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "variables": variables_df,
     "steps": steps_df,
     "summaries": summaries_df,
+    "annotations": annotations_df,
     "memories": memories_df,
     "events": events_df,
 }
@@ -89,6 +92,7 @@ def fill(db: Db) -> None:
     for session_id, last in (("s1", 1), ("s1", 1), ("s2", 0)):
         summary = SessionSummary(session_id=session_id, summary="Letters.", topics=["letters"], from_run_index=0)
         db.add_summary(replace(summary, to_run_index=last, metrics=Metrics(input_tokens=9), updated_at=START + 130))
+    db.add_annotations([Annotation("r3", label="good", annotated_by="alice")])
     for user_id in ("alice", "bob"):
         db.upsert_user_memory(
             UserMemory(memory_id=f"of {user_id}", user_id=user_id, memory="Likes letters.", created_at=START)
@@ -109,6 +113,7 @@ def test_columns_order_and_dtypes_do_not_depend_on_the_data(db: InMemoryDb, view
         end(db, run, Message(role="assistant", tool_calls=[ToolCall(tool_call_id="c", tool_name="f")]))
         db.add_step(run, StepOutput(step_name="x"), 0)
         db.add_summary(SessionSummary(session_id="s1", summary="x"))
+        db.add_annotations([Annotation(run.run_id, label="x")])
         db.upsert_user_memory(UserMemory(user_id="alice", memory="x"))
     frame = READERS[view](db=db)
     assert list(dtypes(frame).items()) == list(FRAMES[view].columns.items())

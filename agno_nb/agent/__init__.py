@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import Any
 
 from agno_nb.agent.agent import Agent, RunOutput, RunResponse
+from agno_nb.models.fallback import FallbackConfig
 from agno_nb.tools import Function, Toolkit
 from agno_nb.types import AgentSession, Message, RunEvent, RunOutputEvent
 
 __all__ = [
     "Agent",
     "AgentSession",
+    "FallbackConfig",
     "Function",
     "Message",
     "RunEvent",

@@ -12,7 +12,7 @@ from typing import Any
 
 from agno_nb.agent.budgets import count_request, enforce_budgets
 from agno_nb.errors import ModelError, ModelLoadingError, ModelStreamError
-from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters, with_unique_ids
 from agno_nb.models.fallback import FallbackConfig
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import LoadingWait, RetryPolicy
@@ -190,12 +190,15 @@ class ModelCaller:
             )
             _emit_content(context, rest)
         context.run.served_model = response.model
+        # Results and approvals are written into the calls, and a custom model may return the same objects again.
+        tool_calls = [replace(call) for call in response.tool_calls]
+        if tool_calls:
+            with_unique_ids(tool_calls, {call.tool_call_id for each in request.messages for call in each.tool_calls})
         answer = Message(
             role="assistant",
             content=response.content,
             reasoning_content=response.reasoning_content,
-            # Results and approvals are written into the calls, and a custom model may return the same objects again.
-            tool_calls=[replace(call) for call in response.tool_calls],
+            tool_calls=tool_calls,
             message_id=partial.message_id,
             finish_reason=response.finish_reason,
             model=response.model or model.id,

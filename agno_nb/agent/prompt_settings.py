@@ -57,8 +57,9 @@ class PromptSettings:
     """Add the session's state to the system prompt."""
     resolve_in_context: bool = True
     """Replace ``{name}`` by the value of that name in the session's state, the dependencies or the metadata: in
-    `description`, `role`, `instructions` and `system_message`, and in a string passed to :meth:`run`. Other braces, the
-    tasks of members and steps, and the text of ``%%agent`` cells are not changed."""
+    `description`, `role`, `instructions` and `system_message`, and in a string passed to :meth:`run`, which does not
+    read the dependencies. Other braces, the tasks of members and steps, and the text of ``%%agent`` cells are not
+    changed."""
     system_message: str | Callable[..., Any] | Message | None = None
     """The whole system message instead of the one made of the settings: a string, a message, or a function that returns
     one of them, with parameters as in `instructions`."""

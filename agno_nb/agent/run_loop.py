@@ -26,6 +26,8 @@ class RunLoop:
     caller: ModelCaller
     executor: ToolExecutor
     schema: OutputSchema | None
+    parses: bool
+    """Whether the answer becomes an object of the schema."""
     tool_choice: str | Mapping[str, Any] | None
     parse_text_tool_calls: bool | None
     is_final: Callable[[], bool]
@@ -53,7 +55,7 @@ class RunLoop:
             text = answer.content or ""
             if answer.reasoning_content and not text.strip() and not answer.tool_calls:
                 await self.caller.report_missing_answer(answer)
-            elif answer.finish_reason == "length" and self.schema is None and not answer.tool_calls:
+            elif answer.finish_reason == "length" and not self.parses and not answer.tool_calls:
                 await self.caller.report_cut_answer()
             if answer.tool_calls:
                 await self.executor.execute(pending_tool_calls(run.messages))  # All of them are refused.
@@ -62,14 +64,14 @@ class RunLoop:
                     await self._report_limit()
                 is_at_limit = True
             run.content, run.reasoning_content = partial_content + text, answer.reasoning_content
-            if self.schema is None:
-                results = self._shown_results
+            if placeholder := (answer.provider_data or {}).get("placeholder"):
+                run.metadata = {**(run.metadata or {}), "placeholder": placeholder}
+            if self.schema is None or not self.parses:
+                results = self._shown_results if self.schema is None else []
                 run.content = "\n\n".join([*results, run.content] if run.content else results)
                 return
             try:
                 run.content, run.content_type = self.schema.parse(run.content), self.schema.content_type
-                if placeholder := (answer.provider_data or {}).get("placeholder"):
-                    run.metadata = {**(run.metadata or {}), "placeholder": placeholder}
                 return
             except ValueError as error:
                 if answer.finish_reason == "length":

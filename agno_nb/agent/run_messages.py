@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -83,10 +83,11 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
         if self.pre_hooks:
             await run_pre_hooks(self.pre_hooks, self, context)
         if self._resolves_message(context):
-            message.content = fill_template(message.content or "", self._values(context))
+            # Whoever writes the message must not read the dependencies, which may have keys.
+            message.content = fill_template(message.content or "", self._values(context, dependencies={}))
 
-    def _values(self, context: RunContext) -> dict[str, Any]:
-        """Return the values that replace ``{name}`` in the prompt of a run."""
+    def _values(self, context: RunContext, *, dependencies: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the values that replace ``{name}`` in the prompt of a run; `dependencies` are by default the run's."""
         if not self.resolve_in_context:
             return {}
         metadata, state = context.metadata or {}, context.session_state
@@ -96,7 +97,7 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
             "current_session_id": run.session_id,
             "current_run_id": run.run_id,
             **metadata,
-            **context.dependencies,
+            **(context.dependencies if dependencies is None else dependencies),
             **state,
             "user_id": run.user_id,
         }
@@ -175,8 +176,8 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
         own = [message for message in context.run.messages if not message.from_history]
         if not own:
             raise RunNotContinuableError(
-                f"run {context.run_id!r} was stored without its messages (store_member_responses=False); only the "
-                "RunOutput that run() returned can be continued"
+                f"run {context.run_id!r} was stored without its messages (store_member_responses=False or "
+                "store_executor_outputs=False); only the RunOutput that run() returned can be continued"
             )
         system = [message for message in own[:1] if message.role == "system"]
         before = [*system, *as_messages(self.additional_input), *self._history(context)]

@@ -102,7 +102,13 @@ class ToolExecutor:
             return str(error)
         call.user_input_schema = tool.input_fields(call)
         run.requirements.append(
-            Requirement(kind=tool.approval_kind, tool=call, run_id=run.run_id, component_name=run.component_name)
+            Requirement(
+                kind=tool.approval_kind,
+                tool=call,
+                run_id=run.run_id,
+                component_name=run.component_name,
+                component_id=run.component_id,
+            )
         )
         return None
 

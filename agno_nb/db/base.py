@@ -19,11 +19,13 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
+from agno_nb._agno_parts import missing_attribute
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.frame_reader import FrameReader
 from agno_nb.db.group_commit import Outcome, StoreCall
 from agno_nb.db.statements import page_of
 from agno_nb.types import (
+    Annotation,
     JsonDict,
     Message,
     Metrics,
@@ -614,6 +616,31 @@ class Db(FrameReader):
             Only of the summary and the memories that were written after this run of the session. Default: of all.
         """
 
+    # Annotations.
+
+    @abstractmethod
+    def add_annotations(self, annotations: Iterable[Annotation], user_id: str | None = None) -> list[Annotation]:
+        """Store annotations of runs, all or none of them, and return them with their sessions.
+
+        Parameters
+        ----------
+        user_id : str, optional
+            Only runs in sessions of this owner.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no such run, or an annotation is empty or has an invalid value. Nothing was stored.
+        """
+
+    @abstractmethod
+    def get_annotations(self, run_id: str) -> list[Annotation]:
+        """Return the annotations of a run, oldest first."""
+
+    @abstractmethod
+    def delete_annotations(self, annotation_ids: Iterable[str], user_id: str | None = None) -> int:
+        """Delete annotations of runs in sessions of an owner, by default of all; return their number."""
+
     # Summaries and memories.
 
     @abstractmethod
@@ -857,6 +884,11 @@ class Db(FrameReader):
     def close(self) -> None:
         """Close connections and files. Using the store again reopens them."""
 
+    if not TYPE_CHECKING:  # Type checkers would accept any attribute.
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing_attribute(self, name)
+
 
 def _awaited(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[AsyncDb, P], Coroutine[Any, Any, T]]:
     name = method.__name__
@@ -908,6 +940,9 @@ class AsyncDb:
     get_session_metrics = _awaited(Db.get_session_metrics)
     get_background_details = _awaited(Db.get_background_details)
     get_usage = _awaited(Db.get_usage)
+    add_annotations = _awaited(Db.add_annotations)
+    get_annotations = _awaited(Db.get_annotations)
+    delete_annotations = _awaited(Db.delete_annotations)
     get_summary = _awaited(Db.get_summary)
     get_summary_after = _awaited(Db.get_summary_after)
     get_user_memories = _awaited(Db.get_user_memories)
@@ -929,6 +964,7 @@ class AsyncDb:
     variables_df = _awaited(Db.variables_df)
     steps_df = _awaited(Db.steps_df)
     summaries_df = _awaited(Db.summaries_df)
+    annotations_df = _awaited(Db.annotations_df)
     memories_df = _awaited(Db.memories_df)
     events_df = _awaited(Db.events_df)
     purge_sessions = _awaited(Db.purge_sessions)

@@ -53,6 +53,8 @@ class RunFilters(RunPartFilters, total=False):
 
     status: Values
     model: Values
+    label: Values
+    """Only runs with an annotation that has this label."""
 
 
 class RunTreeFilters(RunFilters, total=False):
@@ -97,6 +99,13 @@ class VariableFilters(RunPartFilters, total=False):
     """The expression between the braces."""
 
 
+class AnnotationFilters(RunPartFilters, total=False):
+    """Filters of annotations. User and agent refer to the run."""
+
+    label: Values
+    annotated_by: Values
+
+
 class SummaryFilters(SessionFilters, total=False):
     """Filters of summaries. User and agent refer to the session."""
 
@@ -116,11 +125,13 @@ class MemoryFilters(TypedDict, total=False):
 # {} stands for the list of values.
 _AGENT = "(component_name IN ({}) OR component_id IN ({}))"
 _SESSION_TYPE = "session_id IN (SELECT session_id FROM raw_sessions WHERE session_type IN ({}))"
+_LABEL = "run_id IN (SELECT run_id FROM raw_annotations WHERE label IN ({}))"
 _OF_RUN = {
     "agent": f"run_id IN (SELECT run_id FROM raw_runs WHERE {_AGENT})",
     "session_type": _SESSION_TYPE,
     "user_id": "run_id IN (SELECT run_id FROM raw_runs WHERE user_id IN ({}))",
     "model": "run_id IN (SELECT run_id FROM raw_runs WHERE model IN ({}))",
+    "label": _LABEL,
 }
 """Conditions for parts of runs."""
 _CURRENT = (
@@ -185,7 +196,7 @@ SESSIONS = Frame(
 )
 RUNS = Frame(
     view="runs",
-    conditions={"agent": _AGENT, "session_type": _SESSION_TYPE},
+    conditions={"agent": _AGENT, "session_type": _SESSION_TYPE, "label": _LABEL},
     key="run_id",
     order="created_at run_id",
 )
@@ -201,6 +212,12 @@ SUMMARIES = Frame(
     time="updated_at",
     order="updated_at session_id version",
 )
+ANNOTATIONS = Frame(
+    view="annotations",
+    conditions={name: sql for name, sql in _OF_RUN.items() if name != "label"},
+    key="annotation_id",
+    order="created_at annotation_id",
+)
 MEMORIES = Frame(view="memories", conditions=_OF_MEMORY, pushdown_columns=("memory_id",), order="created_at memory_id")
 EVENTS = Frame(
     view="events",
@@ -212,7 +229,19 @@ EVENTS = Frame(
 )
 FRAMES = {
     frame.view: frame
-    for frame in (SESSIONS, RUNS, RUN_TREE, MESSAGES, TOOL_CALLS, VARIABLES, STEPS, SUMMARIES, MEMORIES, EVENTS)
+    for frame in (
+        SESSIONS,
+        RUNS,
+        RUN_TREE,
+        MESSAGES,
+        TOOL_CALLS,
+        VARIABLES,
+        STEPS,
+        SUMMARIES,
+        ANNOTATIONS,
+        MEMORIES,
+        EVENTS,
+    )
 }
 
 _ENUM_VALUES: dict[str, Iterable[str]] = {

@@ -24,6 +24,7 @@ from agno_nb.db.arrow_tables import (
     with_durations,
 )
 from agno_nb.db.frame_definitions import (
+    AnnotationFilters,
     EventFilters,
     Frame,
     MemoryFilters,
@@ -199,6 +200,11 @@ class FrameReader(ABC):
     def summaries_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
         """Session summaries, one row per version."""
         return self._read(definitions.SUMMARIES, filters, tz)
+
+    @typed_kwargs(AnnotationFilters)
+    def annotations_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[AnnotationFilters]) -> pd.DataFrame:
+        """Annotations of runs, one row each."""
+        return self._read(definitions.ANNOTATIONS, filters, tz)
 
     @typed_kwargs(MemoryFilters)
     def memories_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[MemoryFilters]) -> pd.DataFrame:

@@ -368,6 +368,8 @@ def select_runs(
         run.interrupted = run.status is RunStatus.RUNNING and is_over(rows[run_id]["worker"], run_id)
         if run.parent_run_id in runs:
             runs[run.parent_run_id].nested_runs.append(run)
+        for step in run.step_results:
+            step.executor_name = runs[step.run_id].component_name if step.run_id in runs else None
     # Innermost first, so that requirements are shared with all runs above.
     for run in reversed(runs.values()):
         if run.parent_run_id in runs:

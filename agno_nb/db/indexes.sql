@@ -26,5 +26,7 @@ CREATE INDEX raw_events_by_time ON raw_events (created_at);
 CREATE INDEX raw_message_media_of_session ON raw_message_media (session_id);
 CREATE INDEX raw_message_media_of_media ON raw_message_media (media_id);
 CREATE INDEX raw_summaries_by_time ON raw_summaries (updated_at);
+CREATE INDEX raw_annotations_of_session ON raw_annotations (session_id, run_id);
+CREATE INDEX raw_annotations_by_time ON raw_annotations (created_at);
 CREATE INDEX raw_memories_of_user ON raw_memories (user_id);
 CREATE INDEX raw_memories_by_time ON raw_memories (created_at);

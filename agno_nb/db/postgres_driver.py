@@ -232,6 +232,7 @@ class PostgresDriver(Driver):
             migrate(
                 _PostgresTransaction(connection),
                 {version: _in_postgres(text) for version, text in self._migrations.items()},
+                with_indexes=True,
             )
 
     @contextmanager

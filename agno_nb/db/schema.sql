@@ -391,6 +391,26 @@ CREATE TABLE raw_summaries (
     PRIMARY KEY (session_id, version)
 );
 
+-- Annotations of runs: what people and programs think of them. Each is inserted, and never changed.
+CREATE TABLE raw_annotations (
+    -- Annotation ID.
+    annotation_id TEXT PRIMARY KEY,
+    -- Annotated run.
+    run_id TEXT NOT NULL,
+    -- Session of the run.
+    session_id TEXT NOT NULL,
+    -- Label, for example good or wrong.
+    label TEXT,
+    -- Score, a number.
+    score DOUBLE PRECISION,
+    -- Comment.
+    comment TEXT,
+    -- Name or user ID of who annotated.
+    annotated_by TEXT,
+    -- Time of the annotation.
+    created_at BIGINT NOT NULL
+);
+
 -- Memories: facts about users, kept across sessions.
 CREATE TABLE raw_memories (
     -- Memory ID.

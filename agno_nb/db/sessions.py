@@ -26,6 +26,7 @@ from agno_nb.types import (
     Metrics,
     RunOutput,
     Session,
+    SessionRows,
     SessionType,
     UsageTotals,
     whole_number,
@@ -156,6 +157,8 @@ def upsert_session(connection: Transaction, session: Session) -> Session:
     check_ids("session_id", session_id=session.session_id, user_id=session.user_id)
     check_json_object(session.session_state, "session_state")
     stored = get_session(connection, session.session_id)
+    if isinstance(session.store, SessionRows):
+        _check_runs_are_stored(connection, session)
     if stored is not None:
         require_owner(session.session_id, stored.user_id, session.user_id)
         store_state(connection, session.session_id, session.session_state, None, gone=None)
@@ -168,6 +171,17 @@ def upsert_session(connection: Transaction, session: Session) -> Session:
     found = get_session(connection, session.session_id)
     assert found is not None
     return found
+
+
+def _check_runs_are_stored(connection: Transaction, session: Session) -> None:
+    """Raise an error if the session was made with runs that would be lost."""
+    rows = connection.execute("SELECT run_id FROM raw_runs WHERE session_id = ?", [session.session_id])
+    if missing := {run.run_id for run in session.runs} - {run_id for (run_id,) in rows}:
+        raise InvalidInputError(
+            f"session {session.session_id!r} has run {min(missing)!r}, which is not in this store, and "
+            "upsert_session() stores no runs; copy a stored session with export_session() and import_session(), or "
+            "pass earlier messages to run([Message(...), ...])"
+        )
 
 
 def rename_session(

@@ -14,8 +14,20 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from agno_nb._agno_parts import OF_STORES
 from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
-from agno_nb.db import archive, history, maintenance, memories, model_usage, runs, sandbox, schema, sessions
+from agno_nb.db import (
+    archive,
+    history,
+    maintenance,
+    memories,
+    model_usage,
+    run_annotations,
+    runs,
+    sandbox,
+    schema,
+    sessions,
+)
 from agno_nb.db.arrow_tables import TimeZone, filter_by_owner, with_interrupted
 from agno_nb.db.base import Db
 from agno_nb.db.driver import Driver
@@ -50,6 +62,7 @@ _USER_METHODS = (
     ),
     *("delete_run", "delete_runs", "delete_sessions", "get_runs", "get_run", "get_child_runs"),
     *("get_messages", "get_session_metrics", "get_usage"),
+    *("add_annotations", "get_annotations", "delete_annotations"),
     *("get_summary", "get_user_memories", "upsert_user_memory", "update_user_memory", "delete_user_memory"),
     *("clear_memories", "purge_sessions", "backup", "snapshot", "export_session", "import_session", "export_parquet"),
     *("import_parquet", "upsert_sessions", "get_user_memory", "get_all_memory_topics", "get_user_memory_stats"),
@@ -79,7 +92,7 @@ def _in_transaction(
     return method
 
 
-@suggest_in_methods(*_USER_METHODS)
+@suggest_in_methods(*_USER_METHODS, agno=OF_STORES)
 class SqlDb(Db):
     """A store behind a SQL driver.
 
@@ -262,6 +275,12 @@ class SqlDb(Db):
     def _delete(self, where: str, parameters: Sequence[Any], user_id: str | None) -> int:
         with self._transaction(write=True, exclusive=True) as connection:
             return maintenance.delete_sessions(connection, where, parameters, user_id)
+
+    # Annotations.
+
+    add_annotations = _in_transaction(run_annotations.add_annotations, write=True)
+    get_annotations = _in_transaction(run_annotations.get_annotations)
+    delete_annotations = _in_transaction(run_annotations.delete_annotations, write=True)
 
     # Summaries and memories.
 

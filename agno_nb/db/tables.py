@@ -20,6 +20,7 @@ from agno_nb.db.encoding import JSON_COLUMNS, Row, from_json, is_readable, micro
 from agno_nb.types import (
     SESSION_CLASSES,
     TOKEN_COUNTS,
+    Annotation,
     CellInfo,
     ContextReport,
     JsonDict,
@@ -114,6 +115,7 @@ MESSAGE_MEDIA = ObjectTable("raw_message_media", Media)
 VARIABLES = ObjectTable("raw_variables", Variable)
 STEPS = ObjectTable("raw_steps", StepOutput, renamed={"child_run_id": "run_id"})
 SUMMARIES = ObjectTable("raw_summaries", SessionSummary)
+ANNOTATIONS = ObjectTable("raw_annotations", Annotation)
 MEMORIES = ObjectTable("raw_memories", UserMemory)
 
 
@@ -340,7 +342,7 @@ def summary_from_row(row: Row) -> SessionSummary:
 
 _REQUIREMENT_FIELDS = ("requirement_id", "kind", "run_id", "component_name")
 _ANSWER_FIELDS = ("confirmed", "note", "result")
-_START_FIELDS = ("started_at", "may_have_run")
+_LATER_FIELDS = ("started_at", "may_have_run", "component_id")
 """Fields that earlier versions did not store."""
 _INPUT_FIELDS = ("name", "description", "schema", "value", "is_given")
 
@@ -349,7 +351,7 @@ def requirement_rows(run: RunOutput) -> list[JsonDict]:
     """Return a run's requirements as JSON, with the arguments of their calls so that the column can be read alone."""
     return [
         {
-            **{name: getattr(requirement, name) for name in (*_REQUIREMENT_FIELDS, *_ANSWER_FIELDS, *_START_FIELDS)},
+            **{name: getattr(requirement, name) for name in (*_REQUIREMENT_FIELDS, *_ANSWER_FIELDS, *_LATER_FIELDS)},
             "resolved_by": requirement.resolved_by,
             "tool_call_id": requirement.tool.tool_call_id,
             "tool_name": requirement.tool.tool_name,
@@ -372,7 +374,7 @@ def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) 
     call.user_input_schema = [as_field(values) for values in row["user_input_fields"]]
     requirement = (StepRequirement if is_step else Requirement)(
         **{name: row[name] for name in _REQUIREMENT_FIELDS},
-        **{name: row[name] for name in _START_FIELDS if name in row},
+        **{name: row[name] for name in _LATER_FIELDS if name in row},
         tool=call,
     )
     for name in _ANSWER_FIELDS:

@@ -351,6 +351,31 @@ LEFT JOIN (
     SELECT session_id, session_name, session_type, user_id, component_id, component_name FROM raw_sessions
 ) AS raw_sessions USING (session_id);
 
+CREATE VIEW annotations AS
+SELECT
+    annotation_id,
+    run_id,
+    session_id,
+    label,
+    score,
+    comment,
+    annotated_by,
+    runs.run_index,
+    runs.attempt,
+    runs.superseded_by,
+    runs.stale,
+    runs.user_id,
+    runs.component_name,
+    raw_sessions.session_name,
+    -- Model of the run.
+    run_model,
+    make_timestamptz(created_at) AS created_at
+FROM raw_annotations
+LEFT JOIN (
+    SELECT run_id, run_index, attempt, superseded_by, stale, user_id, component_name, model AS run_model FROM runs
+) AS runs USING (run_id)
+LEFT JOIN (SELECT session_id, session_name FROM raw_sessions) AS raw_sessions USING (session_id);
+
 CREATE VIEW memories AS
 SELECT * REPLACE (make_timestamptz(created_at) AS created_at, make_timestamptz(updated_at) AS updated_at)
 FROM raw_memories;

@@ -250,8 +250,8 @@ class MemoryManager:
         return [numbered[key] for key in dict.fromkeys(map(str, chosen)) if key in numbered]
 
     def add_user_memory(self, memory: UserMemory, user_id: str | None = None) -> str:
-        """Store a memory of a user; return its ID."""
-        memory.user_id = _user(user_id)
+        """Store a memory of a user; return its ID. By default, the user is the memory's own, or else "default"."""
+        memory.user_id = _user(memory.user_id if user_id is None else user_id)
         return self._own_db().upsert_user_memory(memory).memory_id
 
     def replace_user_memory(self, memory_id: str, memory: UserMemory, user_id: str | None = None) -> str:

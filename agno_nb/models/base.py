@@ -18,7 +18,7 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import ModelError, ModelStreamError
 from agno_nb.models.retry import LoadingWait, RetryPolicy
 from agno_nb.redact import CharacterJoiner, whole_characters
-from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec
+from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec, new_id
 
 
 @suggest_on_unknown_kwarg({})
@@ -176,6 +176,19 @@ def _join_response(response: ModelResponse) -> None:
             if text := getattr(owner, name):
                 setattr(owner, name, whole_characters(text))
     response.metrics = response.metrics.drop_impossible()
+
+
+def with_unique_ids(calls: list[ToolCall], ids_in_use: set[str]) -> list[ToolCall]:
+    """Set a new id on calls without one, and on those whose id is already used in the conversation.
+
+    Some servers number the calls of each answer from 0, or give all of them the same id.
+    """
+    for call in calls:
+        if not call.tool_call_id or call.tool_call_id in ids_in_use:
+            # Without dashes, the id has at most the 40 characters that Chat Completions accepts.
+            call.tool_call_id = f"call_{new_id().replace('-', '')}"
+        ids_in_use.add(call.tool_call_id)
+    return calls
 
 
 async def complete(model: Model, request: ModelRequest) -> ModelResponse:

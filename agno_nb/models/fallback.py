@@ -24,11 +24,11 @@ class FallbackConfig:
     >>> agent = Agent("openai:gpt-5", fallback_config=config)
     """
 
-    on_error: Sequence[Model | str] = ()
+    on_error: Sequence[Model | str] | None = ()
     """After failures of the provider, which include rate limits if they have no list of their own."""
-    on_rate_limit: Sequence[Model | str] = ()
+    on_rate_limit: Sequence[Model | str] | None = ()
     """After rate limits."""
-    on_context_overflow: Sequence[Model | str] = ()
+    on_context_overflow: Sequence[Model | str] | None = ()
     """If the request exceeds the context length of the model."""
     callback: Callable[..., Any] | None = None
     """Called with the ID of the failed model, the ID of its fallback, and the error, when the fallback has answered."""
@@ -36,7 +36,7 @@ class FallbackConfig:
     def models_for(self, error: ModelError) -> Sequence[Model | str]:
         """Return the models to use after a failure."""
         if isinstance(error, ContextLengthError):
-            return self.on_context_overflow
+            return self.on_context_overflow or ()
         if isinstance(error, ModelRateLimitError) and self.on_rate_limit:
             return self.on_rate_limit
-        return self.on_error if is_provider_error(error) else ()
+        return self.on_error or () if is_provider_error(error) else ()

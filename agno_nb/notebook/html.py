@@ -43,6 +43,8 @@ STYLES = {
     "small": "font-size:.85em",
     "close": "margin:.1em 0",
     "alert": "color:#d0484f",
+    "removed": "background-color:rgba(208,72,79,.25)",
+    "added": "background-color:rgba(46,160,67,.28)",
     "warning": "color:#b8702a",
     "error": "margin:.4em 0",
     "footer": "margin:.7em 0 .2em;font-size:.8em;opacity:.65",

@@ -1,6 +1,6 @@
 """agno's path of what all runs share."""
 
 from agno_nb.run.context import RunContext
-from agno_nb.types import RunStatus
+from agno_nb.types import RunOutputEvent as BaseRunOutputEvent, RunStatus
 
-__all__ = ["RunContext", "RunStatus"]
+__all__ = ["BaseRunOutputEvent", "RunContext", "RunStatus"]

@@ -46,7 +46,7 @@ def cancel_run(run_id: str) -> bool:
 
 
 def _cancel(run_id: str, task: asyncio.Task[Any]) -> None:
-    """Cancel the task of a run, unless the run has ended since. The task may be executing another run by now."""
+    """Cancel the task of a run, unless the run has ended. The task may be executing another run then."""
     if _tasks.get(run_id) is task:
         task.cancel()
     else:

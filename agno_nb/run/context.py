@@ -30,6 +30,7 @@ from agno_nb.types import (
     Session,
     SessionType,
     TeamRunEvent,
+    outermost_step,
 )
 
 if TYPE_CHECKING:
@@ -109,6 +110,10 @@ class RunContext:
     """The assistant's first message of the session, if the session is new."""
     partial_messages: list[Message] = field(default_factory=list)
     """Partial output of an earlier attempt that this run starts from."""
+    tools: Sequence[Any] = ()
+    """The tools of the agent that is running: its setting, or what the function in it returned."""
+    output_schema: Any = None
+    """The schema of the answer: that of the call, or else the agent's."""
     tool_instructions: Sequence[str] = ()
     """Instructions of tools and toolkits, for the system prompt."""
     interrupted_call_ids: frozenset[str] = frozenset()
@@ -139,6 +144,8 @@ class RunContext:
     """The members of the team that is running."""
     sends_nested_events: bool = True
     """Whether listeners get the events of nested runs."""
+    step_indexes: dict[str, int] = field(default_factory=dict)
+    """For workflows: the positions of the steps in the list of steps, by path."""
 
     def __post_init__(self) -> None:
         self.has_listener = self.emit_to is not discard_event
@@ -178,19 +185,19 @@ class RunContext:
         return self.outer_runs[-1] if self.outer_runs else self
 
     @property
-    def _workflow_run(self) -> RunOutput | None:
-        """The innermost workflow run that this run is nested in, or the run itself."""
-        runs = (context.run for context in (self, *self.outer_runs))
-        return next((run for run in runs if run.kind is SessionType.WORKFLOW), None)
+    def _workflow(self) -> RunContext | None:
+        """The innermost workflow's run that this run is nested in, or the run itself."""
+        contexts = (self, *self.outer_runs)
+        return next((context for context in contexts if context.run.kind is SessionType.WORKFLOW), None)
 
     @property
     def workflow_id(self) -> str | None:
         """ID of the workflow that the run is part of."""
-        return self._workflow_run.component_id if self._workflow_run is not None else None
+        return self._workflow.run.component_id if self._workflow is not None else None
 
     @property
     def workflow_name(self) -> str | None:
-        return self._workflow_run.component_name if self._workflow_run is not None else None
+        return self._workflow.run.component_name if self._workflow is not None else None
 
     @property
     def run_index(self) -> int | None:
@@ -209,9 +216,10 @@ class RunContext:
         if not self.has_listener:
             return
         made = make_event(self.run, event, **values)
-        if (workflow := self._workflow_run) is not None:
-            made.workflow_id, made.workflow_name = workflow.component_id, workflow.component_name
+        if (workflow := self._workflow) is not None:
+            made.workflow_id, made.workflow_name = workflow.run.component_id, workflow.run.component_name
             made.workflow_run_id = workflow.run_id
+            made.step_index = None if made.step is None else workflow.step_indexes.get(outermost_step(made.step))
         self.emit_to(made)
         for context in self.outer_runs:
             if not context.sends_nested_events:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -138,11 +138,8 @@ async def find_earlier_child(runnable: Runnable, text: str, parent: RunContext) 
     returned if they are completed, in place of new runs.
     """
     earlier = _take_pending_child(runnable, text, parent)
-    if earlier is None and parent.run.is_reloaded and (db := store_of_run(runnable, parent)) is not None:
-        # Runs in other sessions are not read with the run that is continued.
-        child_runs = await asyncio.to_thread(db.get_child_runs, parent.run_id)
-        known = {run.run_id for run in (*parent.run.nested_runs, *parent.pending_children)}
-        parent.pending_children += [run for run in child_runs if run.run_id not in known]
+    if earlier is None and parent.run.is_reloaded:
+        await _add_runs_of_other_sessions(runnable, parent)
         earlier = _take_pending_child(runnable, text, parent)
     if earlier is not None:
         restore_typed_outputs(runnable.output_schemas, [earlier])
@@ -151,15 +148,46 @@ async def find_earlier_child(runnable: Runnable, text: str, parent: RunContext) 
     return earlier
 
 
+async def _add_runs_of_other_sessions(runnable: Runnable, parent: RunContext) -> None:
+    """Add the nested runs of `runnable` in other sessions, which are not read with the run that is continued."""
+    if (db := store_of_run(runnable, parent)) is not None:
+        child_runs = await asyncio.to_thread(db.get_child_runs, parent.run_id)
+        known = {run.run_id for run in (*parent.run.nested_runs, *parent.pending_children)}
+        parent.pending_children += [run for run in child_runs if run.run_id not in known]
+
+
 def _take_pending_child(runnable: Runnable, text: str, parent: RunContext) -> RunOutput | None:
-    identity = current_tool_call_id.get(), current_step.get(), runnable.kind, runnable.component_id, text
+    run = next((run for run in _pending_children(runnable, parent) if run.input == text), None)
+    if run is not None:
+        parent.pending_children.remove(run)
+        parent.add_child(run)
+    return run
+
+
+def _pending_children(runnable: Runnable, parent: RunContext) -> Iterator[RunOutput]:
+    """Yield the runs of `runnable` that the current tool call or step had started before the pause."""
+    identity = current_tool_call_id.get(), current_step.get(), runnable.kind, runnable.component_id
     for run in parent.pending_children:
         is_usable = run.status is RunStatus.COMPLETED or runnable.is_continuable(run)
-        if is_usable and identity == (run.parent_tool_call_id, run.step, run.kind, run.component_id, run.input):
-            parent.pending_children.remove(run)
-            parent.add_child(run)
-            return run
-    return None
+        if is_usable and identity == (run.parent_tool_call_id, run.step, run.kind, run.component_id):
+            yield run
+
+
+async def find_earlier_input(
+    runnable: Runnable, task: str, parent: RunContext, task_of: Callable[[str], str] = str
+) -> str | None:
+    """Return the input of the nested run that a repeated tool call or step had started with this task.
+
+    An input ends with its task. What is before it, such as history, may have changed since the pause, and the nested
+    run must not be started again because of that. `task_of` removes what may be behind it.
+    """
+    if not parent.is_continued:
+        return None
+    if parent.run.is_reloaded:
+        await _add_runs_of_other_sessions(runnable, parent)
+    end = f"\n\n{task_of(task)}"
+    inputs = (run.input for run in _pending_children(runnable, parent))
+    return next((each for each in inputs if f"\n\n{task_of(each)}".endswith(end)), None)
 
 
 def is_waiting(run: RunOutput) -> bool:
@@ -232,8 +260,10 @@ def _check_continuable(runnable: Runnable, run: RunOutput) -> None:
         # Continuing it would first wait for its end.
         raise RunNotContinuableError(f"run {run.run_id!r} is still running in process {os.getpid()}; stop it first")
     if not runnable.is_continuable(run):
+        remedy = "stop it first" if run.status is RunStatus.RUNNING else "use regenerate() to run its turn again"
         raise RunNotContinuableError(
-            f"cannot continue run {run.run_id!r}: it is {run.status}, not {' or '.join(sorted(runnable.continuable))}"
+            f"cannot continue run {run.run_id!r}: it is {run.status}, not {' or '.join(sorted(runnable.continuable))}; "
+            f"{remedy}"
         )
 
 

@@ -16,13 +16,13 @@ from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, RunInterrupted, RunNotFoundError
 from agno_nb.event_loop import AsyncEventStream, EventStream, uncancellable
 from agno_nb.run import defaults
-from agno_nb.run.context import Emit, current_run, discard_event
+from agno_nb.run.context import Emit, RunContext, current_run, discard_event
 from agno_nb.run.continue_run import find_run, prepare_paused_run
 from agno_nb.run.execute import execute
 from agno_nb.run.inputs import input_messages
 from agno_nb.run.options import ContinueCall, RegenerateCall, RunOptions
 from agno_nb.run.recorder import store_unstored
-from agno_nb.run.rewind import is_rewound, partial_messages, rewind
+from agno_nb.run.rewind import LINEAGE, is_rewound, partial_messages, rewind
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, new_id
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def start_run(work: Work, *args: Any, method: str, stream: bool | None, is_async
     """
     options = args[-1]
     stream_events, yield_run_output = options.pop("stream_events", None), options.pop("yield_run_output", None)
+    if (context := options.pop("run_context", None)) is not None:
+        _use_context(context, options)
     if options.get("origin") is None and current_run.get() is None:
         # Only the caller's thread knows the cell that starts the run.
         options["origin"] = defaults.current_cell()
@@ -70,6 +72,16 @@ def start_run(work: Work, *args: Any, method: str, stream: bool | None, is_async
         runnable: Runnable = args[0]
         stored = "" if runnable.current_db is None else "; its partial output is stored"
         raise RunInterrupted(f"the run was interrupted{stored}") from None
+
+
+def _use_context(context: RunContext, options: dict[str, Any]) -> None:
+    """Add what another run has to the options that a call does not set."""
+    if not isinstance(context, RunContext):
+        raise InvalidInputError(f"run_context is {context!r}; pass the run_context of a tool, a hook or a step")
+    for name in ("dependencies", "metadata", "session_state"):
+        values = {key: value for key, value in (getattr(context, name) or {}).items() if key not in LINEAGE}
+        if options.get(name) is None and values:
+            options[name] = values
 
 
 async def _with_run_output(work: Coroutine[Any, Any, RunOutput], emit: Callable[[Any], None]) -> RunOutput:

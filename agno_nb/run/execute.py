@@ -199,12 +199,19 @@ def _make_context(
         component_id=run.component_id,
         metadata=runnable.metadata,
     )
-    stores_messages = turn is None or parent is None or (parent.recorder.stores_messages and parent.stores_nested)
+    outer = parent if turn is not None else None
+    recorder = RunRecorder(
+        run=run,
+        db=db,
+        persisted_form=runnable.to_persisted,
+        stores_messages=outer is None or (outer.recorder.stores_messages and outer.stores_nested),
+        stores_media=runnable.store_media and (outer is None or outer.recorder.stores_media),
+    )
     return RunContext(
         run=run,
         message=user_message or Message(role="user", content=text, media=media_of(options), run_id=run.run_id),
         options=options,
-        recorder=RunRecorder(run=run, db=db, persisted_form=runnable.to_persisted, stores_messages=stores_messages),
+        recorder=recorder,
         query=query,
         opened=OpenedRun(session=session),
         emit_to=_keeping_events(run, runnable.events_to_skip, emit_to) if runnable.store_events else emit_to,
@@ -311,6 +318,8 @@ def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun)
     if context.is_continued:
         run.status, run.ended_at, run.error_type, run.error = RunStatus.RUNNING, None, None, None
         run.interrupted = False
+        if metadata := options.get("metadata"):
+            run.metadata = merge_state(run.metadata, metadata)
         context.pending_children = list(run.nested_runs)
         restore_typed_outputs(runnable.output_schemas, [run])
     if (turn := context.enclosing_turn) is not None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from agno_nb.types import CellInfo, JsonDict, Media, Message, Requirement, ToolCall, Variable
+
+if TYPE_CHECKING:
+    from agno_nb.run.context import RunContext
 
 
 def first_set(*values: Any) -> Any:
@@ -80,6 +83,8 @@ class StartOptions(RunOptions, total=False):
 class RunCall(RunOptions, total=False):
     """Keyword arguments of ``run()`` besides `stream`."""
 
+    run_context: RunContext | None
+    """A run, such as the one of a tool or step that calls: defaults of dependencies, metadata and state."""
     stream_events: bool | None
     yield_run_output: bool | None
 
@@ -87,6 +92,9 @@ class RunCall(RunOptions, total=False):
 class ContinueCall(ContinueOptions, total=False):
     """Keyword arguments of ``continue_run()`` besides `stream`."""
 
+    run_context: RunContext | None
+    metadata: JsonDict | None
+    """Merged over the run's."""
     run_id: str | None
     session_id: str | None
     requirements: Sequence[Requirement] | None

@@ -44,6 +44,8 @@ class RunRecorder:
     """Returns the stored form of a message, or None to store nothing."""
     stores_messages: bool = True
     """Whether messages and content are stored. The run's row, with tokens and times, always is."""
+    stores_media: bool = True
+    """Whether media are stored with their messages."""
     initial_state: JsonDict = field(default_factory=dict)
     """Session state at the start of the run; of a continued run, at its first start."""
     base_state: JsonDict = field(default_factory=dict)
@@ -100,7 +102,10 @@ class RunRecorder:
         """Return the stored form of messages."""
         if not self.stores_messages:
             return []
-        return [form for message in messages if (form := self.persisted_form(message)) is not None]
+        forms = [form for message in messages if (form := self.persisted_form(message)) is not None]
+        if self.stores_media:
+            return forms
+        return [replace(form, media=[]) if form.media else form for form in forms]
 
     async def save(self, arriving: Message | None = None) -> None:
         """Store the new messages, and an answer that is still arriving."""

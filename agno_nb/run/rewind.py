@@ -17,6 +17,8 @@ from agno_nb.run.options import ContinueCall, ContinueOptions, RunOptions, first
 from agno_nb.types import INTERRUPTED_RESULT, JsonDict, Message, RunOutput, RunStatus, SessionType, new_id
 
 CONTINUE_PROMPT = "You were interrupted. Go on exactly where you stopped, and do not repeat what you have said."
+LINEAGE = ("forked_from_run_id", "forked_from_message_index", "forked_from_run_index", "regenerated_from")
+"""Keys of the metadata of a run that say which run it started from."""
 _REWINDING = ("input", "continue_from", "fork", "regenerate", "replace_original", "additional_instructions")
 
 
@@ -103,7 +105,7 @@ def rewind(run: RunOutput, options: ContinueCall) -> Rewind:
         session_id=run.session_id,
         user_id=run.user_id,
         run_index=None if is_new_turn else run.run_index,
-        metadata={**(run.metadata or {}), **lineage},
+        metadata={**(run.metadata or {}), **(options.get("metadata") or {}), **lineage},
         files=passed[last].media if last is not None else [],
     )
     if any(around):

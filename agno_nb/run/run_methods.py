@@ -148,6 +148,8 @@ class RunMethods:
             has both.
         user_id : str, optional
             Owner of the run. Required to continue another user's run by its ID.
+        metadata : dict, optional
+            Merged over the metadata of the run.
         stream, stream_events : bool, optional
             As in :meth:`run`.
         **options

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from agno_nb._agno_parts import OF_RUNNABLES, AgnoKeywords
+from agno_nb._agno_parts import OF_RUNNABLES, AgnoKeywords, missing_attribute
 from agno_nb._keywords import nearest
 from agno_nb.db.base import AsyncDb, ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
@@ -65,6 +65,8 @@ class Runnable(RunMethods, SessionMethods, DisplayMethods, ABC):
     """Default of `stream` in :meth:`run` and :meth:`arun`. Runs inside of other runs ignore it."""
     stream_events: bool | None = None
     """Default of `stream_events`."""
+    store_media: bool = True
+    """Store images, audio and files with their messages, in this run and in the runs nested in it."""
     store_events: bool = False
     """Keep the events of each run, and of the runs nested in it, as `events` of the :class:`RunOutput` in memory."""
     events_to_skip: Sequence[str] | None = None
@@ -124,11 +126,13 @@ class Runnable(RunMethods, SessionMethods, DisplayMethods, ABC):
             `update` has a name that is not a setting.
         """
         other = deepcopy(self)
-        settings = [each.name for each in fields(self) if each.init]
-        for name, value in (update or {}).items():
+        changes, settings = update or {}, [each.name for each in fields(self) if each.init]
+        for name in changes:
             if name not in settings:
                 raise UnknownArgumentError(f"{self!r} has no setting {name!r}: {nearest(name, settings)}")
-            setattr(other, name, value)
+        for name in settings:  # In the order of the constructor.
+            if name in changes:
+                setattr(other, name, changes[name])
         other.validate_settings()
         return other
 
@@ -224,6 +228,11 @@ class Runnable(RunMethods, SessionMethods, DisplayMethods, ABC):
             return stream
         options["stream_events"] = first_set(options.get("stream_events"), self.stream_events)
         return self.stream if stream is None else stream
+
+    if not TYPE_CHECKING:  # Type checkers would accept any attribute.
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing_attribute(self, name)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name or self.component_id!r})"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from agno_nb.models.fallback import FallbackConfig
 from agno_nb.team.mode import TeamMode
 from agno_nb.team.task import Task, TaskList, TaskStatus
 from agno_nb.team.team import RunOutput, RunResponse, Team
 
-__all__ = ["RunOutput", "RunResponse", "Task", "TaskList", "TaskStatus", "Team", "TeamMode"]
+__all__ = ["FallbackConfig", "RunOutput", "RunResponse", "Task", "TaskList", "TaskStatus", "Team", "TeamMode"]
 
 
 def __getattr__(name: str) -> Any:

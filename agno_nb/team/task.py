@@ -208,4 +208,9 @@ def save_task_list(session_state: JsonDict, task_list: TaskList, key: str = TASK
     session_state[key] = task_list.to_dict()
 
 
+def without_results(text: str) -> str:
+    """Return the text of a task without the results that :meth:`TaskList.text_for_member` adds."""
+    return text.rpartition("\n\n<results>\n")[0] if text.endswith("\n</results>") else text
+
+
 __all__ = ["TASK_LIST_KEY", "Task", "TaskList", "TaskStatus", "load_task_list", "save_task_list"]

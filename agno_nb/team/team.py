@@ -7,9 +7,9 @@ work is a run of its own, nested in the leader's: in the same session, stored wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.agent.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
@@ -17,7 +17,7 @@ from agno_nb.agent.model_calls import ModelCaller
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.base import Model
 from agno_nb.run.context import RunContext
-from agno_nb.run.continue_run import last_assistant_message
+from agno_nb.run.continue_run import find_earlier_input, last_assistant_message
 from agno_nb.team import task_tools
 from agno_nb.team.delegation import (
     DELEGATE_TO_ALL,
@@ -28,11 +28,14 @@ from agno_nb.team.delegation import (
 )
 from agno_nb.team.members import MemberFactory, check_members, choose_members, describe_members, leader_prompt
 from agno_nb.team.mode import TeamMode
+from agno_nb.team.task import without_results
 from agno_nb.tools import Tool
 from agno_nb.tools.history import previous_turns
 from agno_nb.types import Message, RunEvent, RunStatus, SessionType, ToolCall, whole_number
 
 __all__ = ["RunOutput", "RunResponse", "Team", "TeamMode"]
+
+_MODES_OF_FLAGS = {"respond_directly": TeamMode.route, "delegate_to_all_members": TeamMode.broadcast}
 
 
 @suggest_on_unknown_kwarg(ALIASES, DEPRECATED)
@@ -68,13 +71,14 @@ class Team(Agent):
     """Agents and teams, or a function that returns them for each run, with parameters as in `instructions`. Without
     members, the leader works alone."""
     _: KW_ONLY
-    mode: TeamMode | Literal["coordinate", "route", "broadcast", "tasks"] | None = None
-    """How the leader works with the members; by default, "coordinate". It takes precedence over `respond_directly` and
-    `delegate_to_all_members`, which are the modes "route" and "broadcast"."""
-    delegate_to_all_members: bool = False
-    """Delegate each task to all members at once, with `delegate_task_to_members`."""
     respond_directly: bool = False
-    """Return the members' answers as the team's answer. The leader only chooses members and tasks."""
+    """Return the members' answers as the team's answer: the mode "route". The leader only chooses members and tasks."""
+    delegate_to_all_members: bool = False
+    """Delegate each task to all members at once, with `delegate_task_to_members`: the mode "broadcast"."""
+    # After its flags, because the constructor sets the fields in this order, and the last one wins.
+    mode: TeamMode | Literal["coordinate", "route", "broadcast", "tasks"] | None = None
+    """How the leader works with the members; by default, as the two flags say, or else "coordinate". Setting it sets
+    the flags, and setting a flag sets the mode."""
     max_iterations: int = 10
     """Maximum number of answers of the leader in the mode "tasks"."""
     determine_input_for_members: bool = True
@@ -99,32 +103,33 @@ class Team(Agent):
     _latest_members: Sequence[Agent] = field(init=False, default=())
     """Members of the latest run, if a function returned them."""
 
-    def deep_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
-        changes = dict(update or {})
-        if not changes.keys().isdisjoint(("respond_directly", "delegate_to_all_members")):
-            changes.setdefault("mode", None)  # Otherwise the mode of the original would take precedence.
-        return super().deep_copy(update=changes)
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "mode" or name in _MODES_OF_FLAGS:
+            self._set_mode(name, value)
+        else:
+            super().__setattr__(name, value)
 
     def validate_settings(self) -> None:
         super().validate_settings()
-        self._set_mode()
         whole_number("max_iterations", self.max_iterations, least=1)
         whole_number("num_team_history_runs", self.num_team_history_runs, least=0)
         if isinstance(self.members, Agent) or not callable(self.members):
             check_members(self.members)
 
-    def _set_mode(self) -> None:
-        """Make the mode and its flags agree."""
-        if self.mode is None:
-            self.mode = TeamMode.route if self.respond_directly else TeamMode.coordinate
-            self.mode = TeamMode.broadcast if self.delegate_to_all_members else self.mode
-            return
-        modes = [mode.value for mode in TeamMode]
-        if self.mode not in modes:
-            raise InvalidInputError(f"mode is {self.mode!r}; {nearest(str(self.mode), modes)}")
-        self.mode = TeamMode(self.mode)
-        self.respond_directly = self.mode is TeamMode.route
-        self.delegate_to_all_members = self.mode is TeamMode.broadcast
+    def _set_mode(self, name: str, value: Any) -> None:
+        """Set the mode, or a flag, which switches its mode on or off; the mode and its flags always agree."""
+        mode = current = self.__dict__.get("mode") or TeamMode.coordinate
+        if (of_flag := _MODES_OF_FLAGS.get(name)) is not None:
+            if value:
+                mode = of_flag
+            elif current is of_flag:
+                mode = TeamMode.coordinate
+        elif value is not None:
+            modes = [each.value for each in TeamMode]
+            if value not in modes:
+                raise InvalidInputError(f"mode is {value!r}; {nearest(str(value), modes)}")
+            mode = TeamMode(value)
+        self.__dict__ |= {"mode": mode} | {flag: mode is each for flag, each in _MODES_OF_FLAGS.items()}
 
     async def run_steps(self, context: RunContext) -> None:
         """Let the leader delegate tasks to the members until it answers."""
@@ -139,16 +144,17 @@ class Team(Agent):
 
     async def run_member(self, member: Agent, task: str, context: RunContext) -> RunOutput:
         """Run a task with a member, nested in the run of `context`."""
-        parts = [
-            await asyncio.to_thread(self._team_history, context) if self.add_team_history_to_members else "",
-            self._interactions(context) if self.share_member_interactions else "",
-            task if self.determine_input_for_members or self.mode is TeamMode.tasks else context.run.input,
-        ]
+        task = task if self.determine_input_for_members or self.mode is TeamMode.tasks else context.run.input
+        text = await find_earlier_input(member, task, context, without_results)
+        if text is None:
+            history = await asyncio.to_thread(self._team_history, context) if self.add_team_history_to_members else ""
+            interactions = self._interactions(context) if self.share_member_interactions else ""
+            text = "\n\n".join(part for part in (history, interactions, task) if part)
         options = context.child_options(member)
         if self.respond_directly and member.output_schema is None:
             # The member's answer is the team's.
             options["output_schema"] = context.options.get("output_schema") or self.output_schema
-        return await member.arun("\n\n".join(part for part in parts if part), **options)
+        return await member.arun(text, **options)
 
     def find_member(self, member_id: str, context: RunContext) -> Agent:
         """Return a member of a run by its ID."""
@@ -235,7 +241,7 @@ class Team(Agent):
         ]
         answers = "\n\n".join(run.get_content_as_string() for run in runs)
         context.run.content = answers
-        if len(runs) == 1:
+        if len(runs) == 1 and self.parse_response:
             context.run.content, context.run.content_type = runs[0].content, runs[0].content_type
         # Part of the team's messages, so that it is in the history of the next run.
         context.recorder.add_message(Message(role="assistant", content=answers))

@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
+from agno_nb._agno_parts import OF_TOOLS
 from agno_nb._keywords import translate
-from agno_nb.tools.function import ALIASES, NO_EFFECT, Tool
+from agno_nb.tools.function import ALIASES, Tool
 from agno_nb.tools.invoke import Hook
 from agno_nb.types import JsonDict
 
@@ -63,9 +64,9 @@ def tool(function: Callable[..., Any] | None = None, /, **settings: Any) -> Tool
     """
     if function is not None:
         return Tool(function, **settings)
-    known = [*(name for name in inspect.signature(Tool).parameters if name != "function"), *NO_EFFECT]
+    known = [name for name in inspect.signature(Tool).parameters if name != "function"]
     aliases = {name: target for name, target in ALIASES.items() if target != "function"}
-    settings = translate(settings, known=known, aliases=aliases, deprecated=(), of="@tool()")
+    settings = translate(settings, known=known, aliases=aliases, deprecated=(), of="@tool()", agno=OF_TOOLS)
     # agno's default of each setting is None.
     settings = {name: value for name, value in settings.items() if value is not None}
     return lambda decorated: Tool(decorated, **settings)

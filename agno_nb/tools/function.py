@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, reduce, wraps
-from typing import Any, Self, SupportsIndex, TypeVar
+from functools import cached_property
+from typing import Any, Self, SupportsIndex
 
-import docstring_parser
-
+from agno_nb._agno_parts import OF_TOOLS
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, describe, failed_save
 from agno_nb.exceptions import AgentRunException
 from agno_nb.tools.images import ToolResult, to_text_and_images
-from agno_nb.tools.invoke import Hook, call_sync_or_async, is_async, matching_kwargs, unwrap_partial, wrap_hook
+from agno_nb.tools.invoke import (
+    Hook,
+    call_sync_or_async,
+    found_by_name,
+    is_async,
+    matching_kwargs,
+    unwrap_partial,
+    wrap_hook,
+)
 from agno_nb.tools.parameters import InvalidArguments, Parameters, SchemaParameters
-from agno_nb.tools.result_cache import MISSING, ResultCache, result_key
+from agno_nb.tools.result_cache import MISSING, ResultCache
 from agno_nb.types import (
     Alias,
     ApprovalKind,
@@ -33,35 +39,10 @@ from agno_nb.types import (
     valid_tool_name,
 )
 
-T = TypeVar("T", bound=type[Any])
-
-
-NO_EFFECT = {
-    "strict": "strict mode is used if the server and the schema of the parameters allow it",
-    "external_execution_silent": "a paused run has no text of ours as its content",
-    "title": "tools are shown with their name",
-    "annotations": "they are hints for clients of the Model Context Protocol",
-    "has_side_effects": "see `annotations`",
-    "skip_entrypoint_processing": "pass `parameters` to describe the parameters yourself",
-}
-"""agno's settings of a tool that are accepted without effect, with the reason."""
 ALIASES = {"entrypoint": "function", "parameters": "json_schema"}
 
 
-def accept_agno_settings(target: T) -> T:
-    """Make the constructor of :class:`Tool` accept agno's names, and settings that have no effect here."""
-    cls: Any = suggest_on_unknown_kwarg(ALIASES)(target)
-    init = cls.__init__
-
-    @wraps(init)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        init(self, *args, **{name: value for name, value in kwargs.items() if name not in NO_EFFECT})
-
-    cls.__init__ = __init__
-    return target
-
-
-@accept_agno_settings
+@suggest_on_unknown_kwarg(ALIASES, agno=OF_TOOLS)
 @dataclass(eq=False, repr=False)
 class Tool:
     """A function that the model may call.
@@ -92,7 +73,8 @@ class Tool:
     cache_ttl : int, default 3600
         Seconds that a result is used.
     cache_dir : str, optional
-        Directory for results that other processes use too. By default they stay in memory.
+        Directory for results that other processes use too, if the function can be imported by its name and its source
+        can be read. Those of other functions and of methods stay in memory, where the latest 1000 are kept.
     pre_hook, post_hook : callable, optional
         Called before and after the function. Their parameters can be ``fc`` (the :class:`FunctionCall`) and those that
         are injected into tools. If `pre_hook` raises, the function is not called, and the model receives the error.
@@ -152,6 +134,8 @@ class Tool:
         documents = [inspect.getdoc(target)]
         if not hasattr(target, "__name__"):  # A callable object, whose __call__ has the more specific docstring.
             documents.insert(0, getattr(type(target).__call__, "__doc__", None))
+        import docstring_parser
+
         parsed = [docstring_parser.parse(inspect.cleandoc(text)) for text in documents if text]
         texts = next(([d.short_description, d.long_description] for d in parsed if d.short_description), [])
         self.description = self.description or "\n\n".join(text for text in texts if text)
@@ -159,7 +143,7 @@ class Tool:
             self._descriptions |= {p.arg_name: p.description for p in documented.params if p.description}
         self.name = _valid_name(self.name or getattr(target, "__name__", type(target).__name__))
         self._check_approval_kind()
-        self._cache = ResultCache(self.cache_ttl, self.cache_dir) if self.cache_results else None
+        self._cache = self._new_cache()
         _ = self.spec  # A tool without a schema should fail here, not in a run.
 
     entrypoint = Alias[Callable[..., Any]]("function")
@@ -173,8 +157,8 @@ class Tool:
         # The decorator has replaced the function by this object, which is therefore pickled by name.
         bare = unwrap_partial(self.function)
         module, name = getattr(bare, "__module__", None), getattr(bare, "__qualname__", "")
-        if _found(module, name) is self:
-            return _found, (module, name)
+        if found_by_name(module, name) is self:
+            return found_by_name, (module, name)
         return super().__reduce_ex__(protocol)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -183,7 +167,10 @@ class Tool:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._cache = ResultCache(self.cache_ttl, self.cache_dir) if self.cache_results else None
+        self._cache = self._new_cache()
+
+    def _new_cache(self) -> ResultCache | None:
+        return ResultCache(self.function, self.cache_ttl, self.cache_dir) if self.cache_results else None
 
     @property
     def approval_kind(self) -> ApprovalKind | None:
@@ -331,7 +318,7 @@ class Tool:
             key = None
             if self._cache is not None:
                 user_id = getattr(injected.get("run_context"), "user_id", None)
-                key = result_key(self.function, self.name, arguments_of_call, kwargs, user_id)
+                key = self._cache.key(self.name, arguments_of_call, kwargs, user_id)
                 if (cached := self._cache.get(key)) is not MISSING:
                     return cached
             value = await call_sync_or_async(
@@ -348,11 +335,6 @@ class Tool:
 
     def __repr__(self) -> str:
         return f"Tool({self.name!r})"
-
-
-def _found(module: str | None, name: str) -> Any:
-    """Return an attribute of a module by its qualified name, or None."""
-    return reduce(lambda holder, part: getattr(holder, part, None), name.split("."), sys.modules.get(module or ""))
 
 
 def _valid_name(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.errors import InvalidInputError
-from agno_nb.tools.toolkit import Toolkit
+from agno_nb.tools.planning import PlanningToolkit
 from agno_nb.types import UserMemory
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _NO_USER = "There is no user whose memories could be read or changed: the run ha
 
 
 @suggest_on_unknown_kwarg({})
-class MemoryTools(Toolkit):
+class MemoryTools(PlanningToolkit):
     """Tools with which the model reads, adds, changes and deletes the memories of the run's user.
 
     Parameters
@@ -84,32 +84,25 @@ class MemoryTools(Toolkit):
         if not isinstance(store, Db):
             raise InvalidInputError(f"db is {db!r}; pass the store of the memories, such as DuckDb('talks.duckdb')")
         self.db, self._store = db, store
-        if instructions is None:
-            examples = few_shot_examples if add_few_shot else None
-            instructions = "\n".join([_INSTRUCTIONS, *([examples] if examples else [])])
-        offered: dict[Callable[..., Any], bool] = {
-            self.think: enable_think,
+        tools: dict[Callable[..., Any], bool] = {
             self.get_memories: enable_get_memories,
             self.add_memory: enable_add_memory,
             self.update_memory: enable_update_memory,
             self.delete_memory: enable_delete_memory,
-            self.analyze: enable_analyze,
         }
         super().__init__(
             "memory_tools",
-            [tool for tool, is_enabled in offered.items() if is_enabled or all],
+            tools,
+            default_instructions=_INSTRUCTIONS,
+            enable_think=enable_think,
+            enable_analyze=enable_analyze,
+            all=all,
             instructions=instructions,
             add_instructions=add_instructions,
+            add_few_shot=add_few_shot,
+            few_shot_examples=few_shot_examples,
             **settings,
         )
-
-    def think(self, thought: str) -> str:
-        """Note how you will go about remembering something.
-
-        Args:
-            thought: Your note.
-        """
-        return "Noted."
 
     def get_memories(self, run_context: RunContext) -> str:
         """Read what is known about the user."""
@@ -163,14 +156,6 @@ class MemoryTools(Toolkit):
         if self._store.delete_user_memory(memory_id, run_context.user_id):
             return "Forgotten."
         return f"There is no memory {memory_id!r} of this user; get_memories lists them."
-
-    def analyze(self, analysis: str) -> str:
-        """Note whether what you have remembered is right and complete.
-
-        Args:
-            analysis: Your note.
-        """
-        return "Noted."
 
     def _memories(self, user_id: str) -> list[UserMemory]:
         return self._store.get_user_memories(user_id)

@@ -156,6 +156,11 @@ class Toolkit:
         """Return the tools by name."""
         return self.functions
 
+    get_async_functions = get_functions
+
+    def close(self) -> None:
+        """Release what the toolkit holds, such as connections. Does nothing unless a subclass defines it."""
+
     def __repr__(self) -> str:
         return f"{displayable(self.name)}(tools={[*self.functions]})"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NotRequired
 
 from typing_extensions import TypedDict
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.tools.toolkit import Toolkit
+from agno_nb.tools.planning import PlanningToolkit
 
 if TYPE_CHECKING:
     from agno_nb.run.context import RunContext
@@ -28,7 +27,7 @@ class WorkflowInput(TypedDict):
 
 
 @suggest_on_unknown_kwarg({})
-class WorkflowTools(Toolkit):
+class WorkflowTools(PlanningToolkit):
     """The tool `run_workflow`, with which the model runs a workflow in the run's session.
 
     Parameters
@@ -78,29 +77,19 @@ class WorkflowTools(Toolkit):
         **settings: Any,
     ) -> None:
         self.workflow = workflow
-        if instructions is None:
-            examples = few_shot_examples if add_few_shot else None
-            instructions = "\n".join([_INSTRUCTIONS, *([examples] if examples else [])])
-        offered: dict[Callable[..., Any], bool] = {
-            self.think: enable_think,
-            self.run_workflow: enable_run_workflow,
-            self.analyze: enable_analyze,
-        }
         super().__init__(
             "workflow_tools",
-            [tool for tool, is_enabled in offered.items() if is_enabled or all],
+            {self.run_workflow: enable_run_workflow},
+            default_instructions=_INSTRUCTIONS,
+            enable_think=enable_think,
+            enable_analyze=enable_analyze,
+            all=all,
             instructions=instructions,
             add_instructions=add_instructions,
+            add_few_shot=add_few_shot,
+            few_shot_examples=few_shot_examples,
             **settings,
         )
-
-    def think(self, thought: str) -> str:
-        """Note what the workflow needs as its input.
-
-        Args:
-            thought: Your note.
-        """
-        return "Noted."
 
     async def run_workflow(self, input: WorkflowInput, run_context: RunContext) -> str:
         """Run the workflow, and get its result.
@@ -113,11 +102,3 @@ class WorkflowTools(Toolkit):
             options["additional_data"] = input["additional_data"]
         run = await self.workflow.arun(input["input_data"], **options)
         return run.get_content_as_string()
-
-    def analyze(self, analysis: str) -> str:
-        """Note whether the result of the workflow is right and complete.
-
-        Args:
-            analysis: Your note.
-        """
-        return "Noted."

@@ -9,6 +9,7 @@ events, sessions. Other packages import values from here.
 
 from __future__ import annotations
 
+from agno_nb.types.annotation import Annotation
 from agno_nb.types.basics import (
     Alias,
     JsonDict,
@@ -77,6 +78,7 @@ from agno_nb.types.sessions import (
     AgentSession,
     Session,
     SessionReader,
+    SessionRows,
     SessionSummary,
     TeamSession,
     UserMemory,
@@ -102,19 +104,20 @@ from agno_nb.types.steps import (
     StepType,
     last_name,
     name_in_path,
+    outermost_step,
 )
 
 __all__ = [
     "AGENT_EVENTS", "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "MEDIA_KEYWORDS",
-    "NOT_IN_DICTS", "REFUSED", "SESSION_CLASSES", "TOKEN_COUNTS", "AgentSession", "Alias", "ApprovalKind", "Budget",
-    "CellInfo", "ContextPart", "ContextReport", "DictMethods", "ExecutorRequirement", "ExecutorType", "FeedbackOption",
-    "FeedbackQuestion", "JsonDict", "Media", "Message", "Metrics", "ModelMetrics", "ModelType", "OmittedPart",
-    "OnError", "OnReject", "OnTimeout", "PauseKind", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent",
-    "RunStatus", "Session", "SessionReader", "SessionSummary", "SessionType", "StepInputField", "StepKind",
-    "StepOutput", "StepPurpose", "StepRequirement", "StepStatus", "StepType", "TeamRunEvent", "TeamSession", "ToolCall",
-    "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable", "WithMedia", "WorkflowRunEvent",
-    "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts", "event_classes",
-    "find_json", "history_as_text", "import_jsonschema", "is_deeper", "json_at", "json_object", "last_name",
-    "latest_messages", "metrics_by_model", "name_in_path", "new_id", "now", "one_line", "shorten", "to_amount",
-    "to_plain_text", "valid_tool_name", "whole_number", "with_article",
+    "NOT_IN_DICTS", "REFUSED", "SESSION_CLASSES", "TOKEN_COUNTS", "AgentSession", "Alias", "Annotation", "ApprovalKind",
+    "Budget", "CellInfo", "ContextPart", "ContextReport", "DictMethods", "ExecutorRequirement", "ExecutorType",
+    "FeedbackOption", "FeedbackQuestion", "JsonDict", "Media", "Message", "Metrics", "ModelMetrics", "ModelType",
+    "OmittedPart", "OnError", "OnReject", "OnTimeout", "PauseKind", "Requirement", "Role", "RunEvent", "RunOutput",
+    "RunOutputEvent", "RunStatus", "Session", "SessionReader", "SessionRows", "SessionSummary", "SessionType",
+    "StepInputField", "StepKind", "StepOutput", "StepPurpose", "StepRequirement", "StepStatus", "StepType",
+    "TeamRunEvent", "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
+    "WithMedia", "WorkflowRunEvent", "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted",
+    "current_attempts", "event_classes", "find_json", "history_as_text", "import_jsonschema", "is_deeper", "json_at",
+    "json_object", "last_name", "latest_messages", "metrics_by_model", "name_in_path", "new_id", "now", "one_line",
+    "outermost_step", "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",
 ]  # fmt: skip

@@ -240,6 +240,8 @@ class RunOutputEvent:
     """The innermost workflow that the event is part of."""
     workflow_name: str | None = None
     workflow_run_id: str | None = None
+    step_index: int | None = None
+    """Position in the workflow's list of steps of the step that the event is part of, from 0."""
     created_at: float = field(default_factory=now)
     """Unix seconds."""
 

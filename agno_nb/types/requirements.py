@@ -198,6 +198,8 @@ class Requirement(DictMethods):
     requirement_id: str = field(default_factory=new_id)
     component_name: str | None = None
     """Name of the agent that requested the call."""
+    component_id: str | None = None
+    """ID of that agent. None for requirements that an earlier version stored."""
     started_at: float | None = None
     """Unix time at which the approved call started, stored before it runs. If the call has no result, the process ended
     in between, and the call may or may not have run."""
@@ -210,6 +212,7 @@ class Requirement(DictMethods):
     note = Alias[str | None]("tool.confirmation_note", "Reason for the decision. Reasons for a rejection are sent.")
     resolved_by = Alias[str | None]("tool.resolved_by", "Who answered. Commands and widgets set the notebook's user.")
 
+    member_agent_id = Alias[str | None]("component_id", "agno's name, which it sets for members of a team only.")
     member_agent_name = Alias[str | None]("component_name", "agno's name, which it sets for members of a team only.")
     member_run_id = Alias[str]("run_id", "agno's name, which it sets for members of a team only.")
     user_feedback_schema = Alias[list[FeedbackQuestion]](

@@ -80,7 +80,27 @@ class Variable:
     """Characters inserted, summed over all occurrences."""
 
 
-@suggest_on_unknown_kwarg({})
+def _from_agno(cls: type[RunOutput], values: Mapping[str, Any]) -> JsonDict:
+    """Return the keywords of agno's runs as those of a run."""
+    found = {name: value for name, value in values.items() if name not in _OTHER_NAMES}
+    for name, field_name in _OTHER_NAMES.items():
+        if values.get(name) is not None:
+            found.setdefault(field_name, values[name])
+            if field_name == "component_id":
+                found.setdefault("kind", SessionType(name.removesuffix("_id")))
+    return found
+
+
+_OTHER_NAMES = {
+    **{f"{kind.value}_id": "component_id" for kind in SessionType},
+    **{f"{kind.value}_name": "component_name" for kind in SessionType},
+    "member_responses": "nested_runs",
+    "step_executor_runs": "nested_runs",
+    "workflow_step_id": "step",
+}
+
+
+@suggest_on_unknown_kwarg({}, convert=_from_agno)
 @dataclass(slots=True, kw_only=True, repr=False)
 class RunOutput(DictMethods, WithMedia):
     """A run of an agent, team or workflow: its input, messages, tool calls, answer and metrics.
@@ -167,6 +187,7 @@ class RunOutput(DictMethods, WithMedia):
     team_id = Alias[str | None]("component_id")
     team_name = Alias[str | None]("component_name")
     step_executor_runs = Alias[list["RunOutput"]]("nested_runs")
+    workflow_step_id = Alias[str | None]("step")
 
     @property
     def media(self) -> list[Media]:
@@ -211,6 +232,12 @@ class RunOutput(DictMethods, WithMedia):
     def regenerated_from(self) -> str | None:
         """For a run that answers another one again with ``continue_run(regenerate=True)``: that run."""
         return (self.metadata or {}).get("regenerated_from")
+
+    @property
+    def workflow_agent_run(self) -> RunOutput | None:
+        """For workflows with a `WorkflowAgent`: the run of the agent."""
+        is_workflow = self.kind is SessionType.WORKFLOW
+        return next((run for run in self.nested_runs if is_workflow and run.step is None), None)
 
     @property
     def is_paused(self) -> bool:
@@ -286,6 +313,8 @@ class RunOutput(DictMethods, WithMedia):
             executor_name=nested.component_name,
             executor_type=nested.kind.value,
             executor_run_id=nested.run_id,
+            executor_id=nested.component_id,
+            executor_session_id=nested.session_id,
             executor_requirements=requirements,
         )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, Self
 
+from agno_nb._agno_parts import OF_SESSIONS
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.types.basics import Alias, JsonDict, SessionType, new_id, now
@@ -97,6 +98,42 @@ class UserMemory:
         return from_dict(cls, data)
 
 
+@suggest_on_unknown_kwarg({})
+@dataclass
+class SessionRows:
+    """The runs and the summary of a session that was made from them, in place of a store."""
+
+    runs: list[RunOutput]
+    summary: SessionSummary | None = None
+
+    def __post_init__(self) -> None:
+        for run in self.runs:
+            if run.run_index is None and run.parent_run_id is None:
+                known = (each.run_index for each in self.runs if each.run_index is not None)
+                run.run_index = max(known, default=-1) + 1
+
+    def get_messages(self, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
+        turns = current_attempts(self.runs)
+        latest = turns if last_n_runs is None else turns[max(len(turns) - last_n_runs, 0) :]
+        return [message for run in latest for message in run.messages]
+
+    def get_runs(self, session_id: str) -> list[RunOutput]:
+        return self.runs
+
+    def get_session_metrics(self, session_id: str) -> Metrics:
+        return Metrics.total(run.metrics for run in self.runs)
+
+    def get_summary(self, session_id: str) -> SessionSummary | None:
+        return self.summary
+
+    def check_owner(self, user_id: str | None, *, session_id: str | None = None) -> None:
+        """Accept any user."""
+
+
+_CHANGEABLE: dict[str, Callable[[], Any]] = {"session_name": lambda: None, "session_state": dict}
+"""The names of a session's data that can be set, each with a function that returns the value after its deletion."""
+
+
 class SessionData(dict[str, Any]):
     """The data of a session as agno has them. Changes of the name and the state change the session too."""
 
@@ -110,27 +147,73 @@ class SessionData(dict[str, Any]):
         super().__init__({name: value for name, value in found.items() if value is not None})
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name not in ("session_name", "session_state"):
-            raise InvalidInputError(
-                f"session_data[{name!r}] is not stored; set session_name, session_state or the session's metadata"
-            )
-        setattr(self._session, name, value)
+        if name in _CHANGEABLE:
+            setattr(self._session, name, value)
+        elif name not in self or self[name] != value:
+            raise _not_stored(name)
         super().__setitem__(name, value)
 
-    def update(self, *others: Any, **values: Any) -> None:
-        for name, value in dict(*others, **values).items():
-            self[name] = value
+    def __delitem__(self, name: str) -> None:
+        if name in self and name not in _CHANGEABLE:
+            raise InvalidInputError(f"session_data[{name!r}] cannot be deleted; delete session_name or session_state")
+        super().__delitem__(name)
+        setattr(self._session, name, _CHANGEABLE[name]())
+
+    # The methods of a dict would not call the two above.
+    update, setdefault = MutableMapping.update, MutableMapping.setdefault
+    popitem, clear = MutableMapping.popitem, MutableMapping.clear
+
+    def pop(self, name: str, *default: Any) -> Any:
+        value = self[name] if name in self or not default else default[0]
+        if name in self:
+            del self[name]
+        return value
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
+        self.update(other)
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
 
 
-@suggest_on_unknown_kwarg({})
+def _not_stored(name: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"session_data[{name!r}] is not stored; set session_name, session_state or the session's metadata"
+    )
+
+
+_IN_SESSION_DATA = ("session_name", "session_state", "forked_from_session_id")
+_FROM_RUNS = ("session_metrics",)
+"""Parts of agno's `session_data` that are sums over the runs."""
+
+
+def _from_agno(cls: type[Session], values: Mapping[str, Any]) -> JsonDict:
+    """Return the keywords of agno's sessions as those of a session. Keywords of our own win over `session_data`."""
+    found = dict(values)
+    session_data = found.pop("session_data", None) or {}
+    for name in session_data:
+        if name not in (*_IN_SESSION_DATA, *_FROM_RUNS):
+            raise _not_stored(name)
+    found = {name: session_data[name] for name in _IN_SESSION_DATA if session_data.get(name) is not None} | found
+    ids = {kind: found.pop(f"{kind.value}_id", None) for kind in SessionType}
+    for kind, component_id in ids.items():
+        # The others are a team or workflow around the agent, which its runs have.
+        if component_id is not None and (cls is Session or kind is cls.session_type):
+            found |= {"component_id": component_id, "session_type": kind}
+    runs, summary = found.pop("runs", None), found.pop("summary", None)
+    if runs or summary:
+        found["store"] = SessionRows([*(runs or ())], summary)
+    return found
+
+
+@suggest_on_unknown_kwarg({}, convert=_from_agno, agno=OF_SESSIONS)
 @dataclass(kw_only=True, repr=False)
 class Session:
     """A conversation thread.
 
-    `runs`, `messages`, `metrics` and `summary` are read from the store when first accessed.
+    `runs`, `messages`, `metrics` and `summary` are read from the store when first accessed. The keywords of agno's
+    session classes are accepted too: `agent_id`, `team_id`, `workflow_id`, `session_data`, `runs` and `summary`.
     """
 
     session_id: str
@@ -193,6 +276,13 @@ class Session:
     def session_data(self) -> SessionData:
         """Name, state and origin of the session as a dict. Changes of the name and the state change the session."""
         return SessionData(self)
+
+    @session_data.setter
+    def session_data(self, data: Mapping[str, Any] | None) -> None:
+        known, given = self.session_data, data or {}
+        for name in _CHANGEABLE.keys() & known.keys() - given.keys():
+            del known[name]
+        known.update(given)
 
     @property
     def agent_id(self) -> str | None:
@@ -302,17 +392,15 @@ class Session:
         The name and the state may be in `session_data` only, and the ID of the component may be called `agent_id`,
         `team_id` or `workflow_id`, as in a dict of agno.
         """
-        session_data = data.get("session_data") or {}
-        found = {name: session_data[name] for name in ("session_name", "session_state") if name in session_data}
-        for kind in SessionType:
-            if data.get(f"{kind.value}_id") is not None:
-                found |= {"component_id": data[f"{kind.value}_id"], "session_type": kind.value}
-        session = from_dict(cls, {**found, **{name: value for name, value in data.items() if value is not None}})
         summary, runs = data.get("summary"), data.get("runs") or ()
-        session.summary = SessionSummary.from_dict(summary) if summary else None
-        session.runs = [run if isinstance(run, RunOutput) else RunOutput.from_dict(run) for run in runs]
-        session.messages = [message for run in current_attempts(session.runs) for message in run.messages]
-        return session
+        session_data = data.get("session_data") or {}
+        parts = {
+            "session_data": {name: session_data[name] for name in _IN_SESSION_DATA if name in session_data},
+            "summary": SessionSummary.from_dict(summary) if isinstance(summary, Mapping) else summary,
+            "runs": [run if isinstance(run, RunOutput) else RunOutput.from_dict(run) for run in runs],
+        }
+        given = {name: value for name, value in data.items() if value is not None}
+        return from_dict(cls, _from_agno(cls, given | parts))
 
     def _reader(self) -> SessionReader | None:
         if self.store is not None:
@@ -328,12 +416,18 @@ class Session:
         return f"{type(self).__name__}(session_id={self.session_id!r}, user_id={self.user_id!r}{name})"
 
 
+@suggest_on_unknown_kwarg({}, convert=_from_agno, agno=OF_SESSIONS)
+@dataclass(kw_only=True, repr=False)
 class AgentSession(Session):
     """A session of an agent."""
 
 
+@suggest_on_unknown_kwarg({}, convert=_from_agno, agno=OF_SESSIONS)
+@dataclass(kw_only=True, repr=False)
 class TeamSession(Session):
     """A session of a team."""
+
+    session_type: SessionType = SessionType.TEAM
 
     def get_team_history(self, team_id: str | None = None, num_runs: int | None = None) -> list[tuple[str, str]]:
         """Return the inputs and outputs of the completed turns of a team, oldest first, or of the latest `num_runs`."""
@@ -349,8 +443,12 @@ class TeamSession(Session):
         super().upsert_run(run)
 
 
+@suggest_on_unknown_kwarg({}, convert=_from_agno, agno=OF_SESSIONS)
+@dataclass(kw_only=True, repr=False)
 class WorkflowSession(Session):
     """A session of a workflow."""
+
+    session_type: SessionType = SessionType.WORKFLOW
 
     @cached_property
     def runs(self) -> list[RunOutput]:

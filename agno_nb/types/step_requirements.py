@@ -183,6 +183,7 @@ class StepRequirement(Requirement):
         *,
         run_id: str,
         component_name: str | None,
+        component_id: str | None,
         fields: Sequence[UserInputField] = (),
         **values: Any,
     ) -> Self:
@@ -195,7 +196,7 @@ class StepRequirement(Requirement):
             user_input_schema=[*fields],
         )
         kind: Literal["confirmation", "user_input"] = "user_input" if fields else "confirmation"
-        return cls(kind=kind, tool=call, run_id=run_id, component_name=component_name)
+        return cls(kind=kind, tool=call, run_id=run_id, component_name=component_name, component_id=component_id)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -278,8 +279,9 @@ class StepRequirement(Requirement):
         return self.purpose in ("output_review", "iteration_review")
 
     is_post_execution = requires_output_review
-    requires_executor_input = False
-    """Calls of a step's agent or team have requirements of their own."""
+    # Calls of a step's agent or team have requirements of their own, in an ExecutorRequirement.
+    requires_executor_input = needs_executor_resolution = False
+    executor_id = executor_name = executor_type = executor_run_id = executor_session_id = executor_requirements = None
 
     @property
     def step_output(self) -> StepOutput | None:
@@ -564,6 +566,8 @@ class ExecutorRequirement:
     executor_type: str
     """"agent", "team" or "workflow"."""
     executor_run_id: str
+    executor_id: str | None = None
+    executor_session_id: str | None = None
     executor_requirements: list[Requirement] = field(default_factory=list)
 
     requires_executor_input = True

@@ -39,7 +39,17 @@ class StepType(StrEnum):
     WORKFLOW = "Workflow"
 
 
-_STEP_TYPES = {each.lower(): each for each in StepType if each is not StepType.FUNCTION}
+_KINDS: dict[str, StepKind] = {
+    StepType.FUNCTION: "function",
+    StepType.STEP: "function",
+    StepType.STEPS: "steps",
+    StepType.LOOP: "loop",
+    StepType.PARALLEL: "parallel",
+    StepType.CONDITION: "condition",
+    StepType.ROUTER: "router",
+    StepType.WORKFLOW: "workflow",
+}
+_STEP_TYPES: dict[str, StepType] = {kind: StepType(each) for each, kind in _KINDS.items() if kind != "function"}
 """The types by kind. Agents, teams and functions run in a Step."""
 
 
@@ -60,7 +70,7 @@ class PauseKind(StrEnum):
     """A tool call of a step's agent or team."""
 
 
-@suggest_on_unknown_kwarg({"step_run_id": "run_id", "step_id": "path", "executor_type": "kind"})
+@suggest_on_unknown_kwarg({"step_run_id": "run_id", "step_id": "path", "executor_type": "kind", "step_type": "kind"})
 @dataclass(slots=True, repr=False)
 class StepOutput(DictMethods):
     """The result of a workflow step. Functions return one to set more than the content."""
@@ -79,6 +89,8 @@ class StepOutput(DictMethods):
     :func:`name_in_path`."""
     kind: StepKind = "function"
     """What ran: an agent, team, workflow or function, or the control structure of several steps."""
+    executor_name: str | None = field(default=None, compare=False)
+    """Name of the agent, team, workflow or function. Stores don't keep names of functions."""
     iteration: int | None = None
     """For a step in a loop: the iteration, from 0."""
     input: str = ""
@@ -91,6 +103,10 @@ class StepOutput(DictMethods):
     duration_s: float | None = None
     created_at: float = field(default_factory=now, compare=False)
     """Start of the step in Unix seconds."""
+
+    def __post_init__(self) -> None:
+        # A type of agno's, passed as `step_type`.
+        self.kind = _KINDS.get(self.kind, self.kind)
 
     step_run_id = Alias[str | None]("run_id")
     step_id = Alias[str]("path")
@@ -135,5 +151,17 @@ def last_name(path: str) -> str:
     return _ENCODED.sub(lambda match: chr(int(match[1], 16)), path.rpartition("/")[2])
 
 
+def outermost_step(path: str) -> str:
+    """Return the path of the step in the workflow's list of steps that the step at `path` is, or is part of.
+
+    Examples
+    --------
+    >>> outermost_step("refine[1]/write"), outermost_step("write")
+    ('refine', 'write')
+    """
+    return _INNER.split(path, maxsplit=1)[0]
+
+
+_INNER = re.compile(r"/|\[(?=\d)")
 _SEPARATOR = re.compile(r"/|[#\[](?=\d)|%(?=2F|23|5B|25)")
 _ENCODED = re.compile(r"%(2F|23|5B|25)")

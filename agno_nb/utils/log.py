@@ -9,6 +9,8 @@ import logging
 from typing import Any
 
 __all__ = [
+    "agent_logger",
+    "build_logger",
     "configure_agno_logging",
     "log_debug",
     "log_error",
@@ -20,9 +22,30 @@ __all__ = [
     "set_log_level_to_error",
     "set_log_level_to_info",
     "set_log_level_to_warning",
+    "team_logger",
+    "use_agent_logger",
+    "use_team_logger",
+    "use_workflow_logger",
+    "workflow_logger",
 ]
 
-logger = logging.getLogger("agno_nb")
+
+def build_logger(logger_name: str, source_type: str | None = None) -> logging.Logger:
+    """Return the logger with a name. Its level and handlers are those that the program sets.
+
+    Parameters
+    ----------
+    source_type : str, optional
+        agno's choice of colors, which has no effect.
+    """
+    return logging.getLogger(logger_name)
+
+
+agent_logger = build_logger("agno_nb")
+team_logger = build_logger("agno_nb.team")
+workflow_logger = build_logger("agno_nb.workflow")
+logger = agent_logger
+"""The logger in use."""
 
 
 def log_debug(msg: object, *args: Any, **kwargs: Any) -> None:
@@ -77,16 +100,46 @@ def set_log_level_to_error(*_: Any, **__: Any) -> None:
     logger.setLevel(logging.ERROR)
 
 
+def use_agent_logger() -> None:
+    """Log with `agent_logger`, the default."""
+    _use(agent_logger)
+
+
+def use_team_logger() -> None:
+    """Log with `team_logger`. Runs of teams don't call this, unlike agno's."""
+    _use(team_logger)
+
+
+def use_workflow_logger() -> None:
+    """Log with `workflow_logger`. Runs of workflows don't call this, unlike agno's."""
+    _use(workflow_logger)
+
+
+def _use(chosen: logging.Logger) -> None:
+    global logger
+    logger = chosen
+
+
 def configure_agno_logging(
-    custom_default_logger: logging.Logger | None = None, **custom_loggers: logging.Logger | None
+    custom_default_logger: logging.Logger | None = None,
+    custom_agent_logger: logging.Logger | None = None,
+    custom_team_logger: logging.Logger | None = None,
+    custom_workflow_logger: logging.Logger | None = None,
+    enable_log_tracebacks: bool | None = None,
 ) -> None:
-    """Use another logger for the functions of this module.
+    """Use other loggers for the functions of this module.
 
     Parameters
     ----------
     custom_default_logger : logging.Logger, optional
-    **custom_loggers
-        agno's loggers for agents, teams and workflows. Here they have no effect.
+        The logger to use from now on.
+    custom_agent_logger, custom_team_logger, custom_workflow_logger : logging.Logger, optional
+        The loggers of :func:`use_agent_logger`, :func:`use_team_logger` and :func:`use_workflow_logger`.
+    enable_log_tracebacks : bool, optional
+        agno's setting for its own warnings. Here it has no effect.
     """
-    global logger
-    logger = custom_default_logger or logger
+    global agent_logger, team_logger, workflow_logger
+    agent_logger = custom_agent_logger or agent_logger
+    team_logger = custom_team_logger or team_logger
+    workflow_logger = custom_workflow_logger or workflow_logger
+    _use(custom_default_logger or logger)

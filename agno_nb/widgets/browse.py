@@ -19,7 +19,7 @@ from agno_nb.notebook.session_commands import with_state
 from agno_nb.redact import displayable, redact
 from agno_nb.run.runnable import Runnable
 from agno_nb.run_view import status_word
-from agno_nb.types import RunStatus, Session, SessionType, counted
+from agno_nb.types import Annotation, RunStatus, Session, SessionType, counted
 from agno_nb.widgets.base import BaseWidget, StaticView, current_notebook, store_of
 from agno_nb.widgets.chat import NAME_LIMIT, Chat, title_of
 from agno_nb.widgets.conversation import read_turns
@@ -33,6 +33,8 @@ PAGE_LIMIT = 200
 STATIC_ROWS = 20
 TITLE_LIMIT = 200
 NUM_PREVIEW_TURNS = 10
+LABELS = ("good", "wrong")
+"""Labels to suggest, after those of the session."""
 _FILTER_LABEL = text(1_000)
 _STATIC_COLUMNS: dict[str, ColumnKind] = {"session": "text", "agent": "word", "user": "word", "turns": "number"}
 
@@ -186,6 +188,11 @@ class Browser(BaseWidget):
             raise InvalidInputError(f"session {session_id!r} is no longer in the store")
         return session
 
+    def _check_run(self, session_id: str, run_id: str) -> None:
+        self._db.check_owner(self._user_id, session_id=session_id)
+        if self._db.get_run(run_id, session_id) is None:
+            raise InvalidInputError(f"run {run_id!r} is not in session {session_id!r}, or was deleted; open it again")
+
     def _check_owners(self, session_ids: Sequence[str]) -> None:
         for session_id in session_ids:
             self._db.check_owner(self._user_id, session_id=session_id)
@@ -225,11 +232,42 @@ class Browser(BaseWidget):
         """Return the latest turns of a session."""
         session = self._session(session_id)
         turns, earlier = read_turns(self._db, session_id, count=NUM_PREVIEW_TURNS)
+        of_runs = [self._db.get_annotations(turn.run.run_id) for turn in turns]
+        labels = [each.label for annotations in of_runs for each in annotations if each.label is not None]
         return {
             "usage_line": usage_line(session.metrics),
             "earlier": earlier,
-            "turns": [{"question": displayable(t.run.input), "html": t.content()["html"]} for t in turns],
+            "labels": [displayable(label) for label in dict.fromkeys([*labels, *LABELS])],
+            "turns": [
+                {
+                    "run_id": turn.run.run_id,
+                    "question": displayable(turn.run.input),
+                    "html": turn.content()["html"],
+                    "annotations": [_shown_annotation(each) for each in annotations],
+                }
+                for turn, annotations in zip(turns, of_runs, strict=True)
+            ],
         }
+
+    @intent(session_id=id_value, run_id=id_value, label=text(NAME_LIMIT), comment=text(10_000))
+    async def _annotate(self, *, session_id: str, run_id: str, label: str, comment: str) -> bool:
+        """Annotate a run of a session with a label, a comment or both."""
+        await asyncio.to_thread(self._check_run, session_id, run_id)
+        annotation = Annotation(
+            run_id, label=label.strip() or None, comment=comment.strip() or None, annotated_by=self._user_id
+        )
+        await asyncio.to_thread(self._db.add_annotations, [annotation])
+        return True
+
+    @intent(session_id=id_value, run_id=id_value, annotation_id=id_value)
+    async def _remove_annotation(self, *, session_id: str, run_id: str, annotation_id: str) -> bool:
+        """Delete an annotation of a run."""
+        await asyncio.to_thread(self._check_run, session_id, run_id)
+        if any(
+            each.annotation_id == annotation_id for each in await asyncio.to_thread(self._db.get_annotations, run_id)
+        ):
+            await asyncio.to_thread(self._db.delete_annotations, [annotation_id])
+        return True
 
     @intent(session_id=id_value, name=text(NAME_LIMIT))
     async def _rename(self, *, session_id: str, name: str) -> None:
@@ -295,6 +333,16 @@ class Browser(BaseWidget):
             f"this notebook has no {session.session_type} {session.component_id!r}, which the session belongs to; "
             "define it in a cell first"
         )
+
+
+def _shown_annotation(annotation: Annotation) -> dict[str, str]:
+    score = None if annotation.score is None else f"{annotation.score:g}"
+    return {
+        "id": annotation.annotation_id,
+        "text": displayable(" ".join(filter(None, (annotation.label, score)))),
+        "comment": displayable(annotation.comment or ""),
+        "author": displayable(annotation.annotated_by or ""),
+    }
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from agno_nb.errors import NestedRunPaused
 from agno_nb.run.context import RunContext, call_setting
 from agno_nb.tools import tool
 from agno_nb.tools.result import to_text
-from agno_nb.types import Requirement, RunOutput, StepOutput
+from agno_nb.types import Requirement, RunOutput, StepOutput, ToolCall
 from agno_nb.workflow.types import StepInput
 
 
@@ -65,7 +65,7 @@ class WorkflowAgent(Agent):
             return texts
         texts.append(
             "You answer the messages to a workflow. If its earlier runs contain the answer, give it. Otherwise call "
-            "run_workflow once, and answer with its result."
+            "run_workflow once for each query, and answer with its results."
         )
         if self.add_workflow_history:
             step_input = StepInput(input="", run_context=workflow)
@@ -78,14 +78,16 @@ async def converse(
     agent: Agent,
     text: str,
     context: RunContext,
-    run_steps: Callable[[str], Coroutine[Any, Any, list[StepOutput]]],
+    run_steps: Callable[[str, int], Coroutine[Any, Any, list[StepOutput]]],
 ) -> tuple[RunOutput, list[StepOutput]]:
-    """Run the agent of a workflow, and the steps if it calls the tool. Return its run and the outputs.
+    """Run the agent of a workflow, and the steps for each query of its calls. Return its run and the steps' outputs.
+
+    There are no outputs if the steps did not run, or ran for several queries, so that only the agent's answer has all.
 
     The agent's run pauses at the call, like one that waits for external execution. So the steps run in the workflow's
     own run, and may pause it; when it is continued, the agent's paused run is found again.
     """
-    outputs = list[StepOutput]()
+    outputs = dict[str, list[StepOutput]]()
     own = [run for run in context.run.nested_runs if run.step is None and run.component_id == agent.component_id]
     run = next((run for run in own if run.is_paused), None)
     if run is None:
@@ -94,12 +96,25 @@ async def converse(
         calls = [each for each in run.active_requirements if is_call_of_workflow(each, run)]
         if len(calls) < len(run.active_requirements):
             raise NestedRunPaused(run)
+        queries = _queries(run, text)
         for call in calls:
-            outputs = outputs or await run_steps(str(call.tool.tool_args.get("query", text)))
-            content = next((each.content for each in reversed(outputs) if each.content is not None), None)
+            query = _query(call.tool, text)
+            if query not in outputs:
+                outputs[query] = await run_steps(query, queries.index(query))
+            content = next((each.content for each in reversed(outputs[query]) if each.content is not None), None)
             call.set_external_execution_result("" if content is None else to_text(content))
         run = await agent.acontinue_run(run)
-    return run, outputs
+    return run, next(iter(outputs.values()), []) if len(_queries(run, text)) == 1 else []
+
+
+def _query(call: ToolCall, text: str) -> str:
+    return str(call.tool_args.get("query", text))
+
+
+def _queries(run: RunOutput, text: str) -> list[str]:
+    """Return the different queries of the calls of the workflow, in the order in which the agent made them."""
+    calls = [call for call in run.tools if call.tool_name == run_workflow.name]
+    return list(dict.fromkeys(_query(call, text) for call in calls))
 
 
 def is_call_of_workflow(requirement: Requirement, run: RunOutput) -> bool:

@@ -202,6 +202,7 @@ class Questions:
                 path,
                 run_id=context.run_id,
                 component_name=context.run.component_name,
+                component_id=context.run.component_id,
                 message=message,
                 step_name=self.node.name,
                 step_index=self.execution.index,
@@ -314,7 +315,6 @@ class Questions:
 def _event_details(requirement: StepRequirement) -> dict[str, Any]:
     """Return the attributes of agno's events of a pause."""
     return {
-        "step_index": requirement.step_index,
         "requires_confirmation": requirement.requires_confirmation,
         "requires_user_input": requirement.requires_user_input,
         "requires_output_review": requirement.requires_output_review,

@@ -60,7 +60,7 @@ class Loop(StepGroup):
         context, outputs, first_input = execution.context, list[StepOutput](), step_input
         for iteration in range(self.max_iterations):
             place = replace(execution, path=f"{execution.path}[{iteration}]", iteration=iteration)
-            details = {"step_index": execution.index, "iteration": iteration + 1, "max_iterations": self.max_iterations}
+            details = {"iteration": iteration + 1, "max_iterations": self.max_iterations}
             context.emit(RunEvent.loop_iteration_started, step=place.path, details=details)
             latest = await run_sequence(self._nodes, step_input, place)
             is_last = any(output.stop for output in latest) or iteration + 1 == self.max_iterations

@@ -14,6 +14,7 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, NestedRunPaused, describe, failed_save, leaves
 from agno_nb.event_loop import in_own_loop, in_thread, is_closing
 from agno_nb.run.context import current_step
+from agno_nb.run.continue_run import find_earlier_input
 from agno_nb.run.options import RunOptions, first_set
 from agno_nb.run.runnable import Runnable
 from agno_nb.tools.invoke import call_sync_or_async, not_exiting
@@ -60,6 +61,8 @@ class Step(Node):
     """Maximum number of retries if the step fails."""
     skip_on_failure: bool = False
     """Continue the workflow if the step fails after all retries."""
+    strict_input_validation: bool = False
+    """Not used, as in agno: the `input_schema` of an agent, team or workflow checks its input."""
     add_workflow_history: bool | None = None
     """Add the session's earlier runs to the input of an agent, team or workflow; defaults to the workflow's setting."""
     num_history_runs: int | None = None
@@ -89,10 +92,20 @@ class Step(Node):
             )
         if not isinstance(self.max_retries, int) or self.max_retries < 0:
             raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries!r}; pass 0 or more")
-        self.name = self.name or _default_name(self._executor)
+        self.name = self.name or self.executor_name
         if self.human_review is None:
             self.human_review = getattr(self.executor, "human_review", None)  # Of the decorator `pause`.
         self._check_review()
+
+    @property
+    def executor_name(self) -> str:
+        """Name of the step's agent, team, workflow or function."""
+        return _default_name(self._executor)
+
+    @property
+    def executor_type(self) -> StepKind:
+        """What runs the step: "agent", "team", "workflow" or "function"."""
+        return self.output_kind
 
     @property
     def output_kind(self) -> StepKind:
@@ -106,6 +119,7 @@ class Step(Node):
             step_name=self.name,
             path=path,
             kind=self.output_kind,
+            executor_name=self.executor_name,
             iteration=execution.iteration,
             input=step_input.message,
         )
@@ -160,13 +174,17 @@ class Step(Node):
             return await _run_function(self._executor, step_input, execution)
         text = message_with_answers(step_input.message, step_input.additional_data)
         if execution.add_history if self.add_workflow_history is None else self.add_workflow_history:
-            count = execution.num_history_runs if self.num_history_runs is None else self.num_history_runs
-            history = await asyncio.to_thread(step_input.get_workflow_history_context, count)
-            text = f"{history}\n\n{text}" if history else text
+            earlier = await find_earlier_input(self._executor, text, execution.context)
+            text = earlier or await self._with_history(text, step_input, execution)
         run = await self._run_executor(self._executor, text, execution)
         if run.status is RunStatus.CANCELLED:
             raise WorkflowRejected(run.get_content_as_string())
         return StepOutput(run.content, run_id=run.run_id)
+
+    async def _with_history(self, text: str, step_input: StepInput, execution: WorkflowExecution) -> str:
+        count = execution.num_history_runs if self.num_history_runs is None else self.num_history_runs
+        history = await asyncio.to_thread(step_input.get_workflow_history_context, count)
+        return f"{history}\n\n{text}" if history else text
 
     async def _run_executor(self, executor: Runnable, text: str, execution: WorkflowExecution) -> RunOutput:
         """Run the agent, team or workflow, with events if it pauses, or continues after a pause."""
@@ -193,10 +211,9 @@ class Step(Node):
         """Return the attributes of agno's events of a step."""
         executor_id = self._executor.component_id if isinstance(self._executor, Runnable) else None
         return {
-            "step_index": execution.index,
             "executor_type": self.output_kind,
             "executor_id": executor_id,
-            "executor_name": _default_name(self._executor),
+            "executor_name": self.executor_name,
         }
 
     def __repr__(self) -> str:

@@ -60,6 +60,8 @@ def with_places(nodes: Sequence[Node], execution: WorkflowExecution) -> Iterator
         seen[node.name] += 1
         name = name_in_path(node.name)
         name = name if seen[node.name] == 1 else f"{name}#{seen[node.name]}"
+        if not execution.path:
+            execution.context.step_indexes[name] = index
         yield (
             node,
             replace(
@@ -105,13 +107,12 @@ class StepGroup(Node):
 
     async def execute(self, step_input: StepInput, execution: WorkflowExecution, decision: Any = None) -> StepOutput:
         context, path = execution.context, execution.path
-        context.emit(RunEvent[f"{self.kind}_started"], step=path, details={"step_index": execution.index})
+        context.emit(RunEvent[f"{self.kind}_started"], step=path)
         outputs = await self._run_children(step_input, execution, decision)
         output = combine(
             outputs, step_name=self.name, path=path, kind=self.kind, content=self._combined_content(outputs, step_input)
         )
-        details = {"step_index": execution.index, "step_results": outputs}
-        context.emit(RunEvent[f"{self.kind}_completed"], step=path, details=details)
+        context.emit(RunEvent[f"{self.kind}_completed"], step=path, details={"step_results": outputs})
         return output
 
     @property

@@ -29,6 +29,7 @@ from agno_nb.types import (
     StepStatus,
     StepType,
     WithMedia,
+    WorkflowSession,
     history_as_text,
 )
 from agno_nb.workflow.human_review import HumanReview
@@ -88,6 +89,8 @@ class StepInput(WorkflowExecutionInput):
     """Outputs of earlier steps by name. For repeated names and iterations, the latest output."""
     run_context: RunContext | None = field(default=None, metadata=NOT_IN_DICTS)
     """The workflow's run. None for an input that you made yourself."""
+    workflow_session: Session | None = field(default=None, metadata=NOT_IN_DICTS)
+    """The workflow's session, for :meth:`get_workflow_history`. You may pass one to an input that you make yourself."""
 
     @property
     def session_state(self) -> JsonDict:
@@ -95,11 +98,6 @@ class StepInput(WorkflowExecutionInput):
         return {} if self.run_context is None else self.run_context.session_state
 
     workflow_session_state = session_state
-
-    @property
-    def workflow_session(self) -> Session | None:
-        """The workflow's session. None for an input that you made yourself."""
-        return None if self.run_context is None else self.run_context.session
 
     @property
     def message(self) -> str:
@@ -129,9 +127,10 @@ class StepInput(WorkflowExecutionInput):
 
     def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
         """Return input and output of the session's completed runs, oldest first; at most `num_runs` of the latest."""
-        if self.run_context is None:
-            return []
         count = None if num_runs is None else max(num_runs, 0)
+        if self.run_context is None:
+            session = self.workflow_session
+            return session.get_workflow_history(count) if isinstance(session, WorkflowSession) else []
         return [(run.input, run.get_content_as_string()) for run in previous_turns(self.run_context, count)]
 
     def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import NestedRunPaused, leaves
+from agno_nb.run.configuration import Configuration
 from agno_nb.run.context import RunContext
 from agno_nb.run.options import first_set
 from agno_nb.run.runnable import Runnable
+from agno_nb.run.session_methods import async_variant
 from agno_nb.types import (
     Message,
     RunEvent,
@@ -20,6 +23,8 @@ from agno_nb.types import (
     SessionType,
     StepOutput,
     StepStatus,
+    WorkflowSession,
+    now,
 )
 from agno_nb.workflow.agent import WorkflowAgent, converse, is_call_of_workflow
 from agno_nb.workflow.execution import Node, WorkflowExecution
@@ -32,7 +37,7 @@ __all__ = ["RunOutput", "Workflow"]
 
 @suggest_on_unknown_kwarg({})
 @dataclass(eq=False, repr=False)
-class Workflow(Runnable):
+class Workflow(Runnable, Configuration):
     """A fixed order of steps: agents, teams, functions, other workflows, and groups of them.
 
     Each step gets the output of the one before. Results are stored as each step ends, so a failed or interrupted run
@@ -72,6 +77,8 @@ class Workflow(Runnable):
     """Add the dependencies to the system prompts of the agents and teams in steps."""
     add_session_state_to_context: bool = False
     """Add the session's state to their system prompts."""
+    store_executor_outputs: bool = True
+    """Store the messages and answers of the runs in steps. The outputs of the steps are stored in any case."""
     stream_executor_events: bool = True
     """Whether streams have the events of the agents, teams and workflows in steps, besides the workflow's own."""
 
@@ -89,6 +96,28 @@ class Workflow(Runnable):
         agents = [self.agent] if self.agent is not None else []
         return [*agents, *(runnable for node in self._nodes for runnable in node.runnables)]
 
+    def read_or_create_session(self, session_id: str, user_id: str | None = None) -> Session:
+        """Return a session, or a new one with the initial state and metadata, which is not stored yet.
+
+        Raises
+        ------
+        SessionOwnershipError
+            The session belongs to another user.
+        """
+        if (found := self.get_session(session_id, user_id)) is not None:
+            return found
+        return WorkflowSession(
+            session_id=session_id,
+            session_type=self.kind,
+            user_id=self.current_user_id if user_id is None else user_id,
+            component_id=self.component_id,
+            session_state=deepcopy(self.session_state or {}),
+            metadata=deepcopy(self.metadata),
+            created_at=round(now()),
+        )
+
+    aread_or_create_session = async_variant(read_or_create_session)
+
     def generate_session_name(self, session: Session) -> str:
         """Return the beginning of the session's first input, because a workflow has no model."""
         return session.runs[0].input[:60] if session.runs else self.name or self.component_id
@@ -96,7 +125,7 @@ class Workflow(Runnable):
     async def run_steps(self, context: RunContext) -> None:
         """Run the steps that are not completed yet."""
         run, options = context.run, context.options
-        context.sends_nested_events = self.stream_executor_events
+        context.sends_nested_events, context.stores_nested = self.stream_executor_events, self.store_executor_outputs
         if context.message not in run.messages:
             run.messages.append(context.message)
         execution_input = WorkflowExecutionInput(
@@ -115,6 +144,7 @@ class Workflow(Runnable):
             additional_data=execution_input.additional_data,
             media=execution_input.media,
             run_context=context,
+            workflow_session=context.session,
         )
         try:
             answer, outputs = None, list[StepOutput]()
@@ -122,8 +152,10 @@ class Workflow(Runnable):
                 outputs = await run_sequence(self._nodes, step_input, execution)
             else:
 
-                async def run_steps(query: str) -> list[StepOutput]:
-                    return await run_sequence(self._nodes, replace(step_input, input=query), execution)
+                async def run_steps(query: str, place: int) -> list[StepOutput]:
+                    # The steps of further queries have paths of their own: no step is named "".
+                    of_query = replace(execution, path=f"#{place + 1}") if place else execution
+                    return await run_sequence(self._nodes, replace(step_input, input=query), of_query)
 
                 answer, outputs = await converse(self.agent, run.input, context, run_steps)
         except BaseException as error:

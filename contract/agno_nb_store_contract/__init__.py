@@ -10,12 +10,13 @@ import pytest
 from agno_nb.db.base import Db
 
 _TOPICS = (
-    "cells", "concurrency", "deletions", "forks", "frames", "history", "media", "memories", "redaction", "runs",
-    "sessions", "state", "steps", "views",
+    "annotations", "cells", "concurrency", "deletions", "forks", "frames", "history", "media", "memories", "redaction",
+    "runs", "sessions", "state", "steps", "views",
 )  # fmt: skip
 # Must run before the imports, so that failing assertions show their values.
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
 
+from agno_nb_store_contract.annotations import AnnotationsContract  # noqa: E402
 from agno_nb_store_contract.cells import CellsContract  # noqa: E402
 from agno_nb_store_contract.concurrency import ConcurrencyContract  # noqa: E402
 from agno_nb_store_contract.deletions import DeletionsContract  # noqa: E402
@@ -41,6 +42,7 @@ class StoreContract(
     MediaContract,
     MemoriesContract,
     DeletionsContract,
+    AnnotationsContract,
     ForksContract,
     StateContract,
     StepsContract,

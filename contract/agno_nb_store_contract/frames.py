@@ -11,7 +11,7 @@ import pytest
 from agno_nb.db.base import Db
 from agno_nb.db.frame_definitions import FRAMES
 from agno_nb.errors import QueryError
-from agno_nb.types import Message, SessionSummary, StepOutput, UserMemory, Variable
+from agno_nb.types import Annotation, Message, SessionSummary, StepOutput, UserMemory, Variable
 from agno_nb_store_contract.conversation import answering, begin, calling, end, say
 
 NAMED = Variable(name="n", type="int", hash="0" * 16, chars=1)
@@ -25,6 +25,7 @@ def fill(db: Db, session_ids: Sequence[str]) -> None:
         run = say(db, "How many?", said, session_id=session_id, user_id="ann", variables=[NAMED])
         db.add_step(run, StepOutput("42", step_name="count", path="count"), 0)
         db.add_summary(SessionSummary(session_id=session_id, summary="Numbers.", from_run_index=0, to_run_index=0))
+        db.add_annotations([Annotation(run.run_id, label="good")])
     db.upsert_user_memory(UserMemory(user_id="ann", memory="Counts."))
 
 

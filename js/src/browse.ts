@@ -1,4 +1,5 @@
 // The session browser. The kernel keeps the list; only the visible rows, and some around them, are here.
+import { annotationBar, type Annotation } from "./annotations";
 import { renderChat } from "./chat";
 import { button, counted, el, icon, iconButton, nameField, ownKeys, setHtml } from "./dom";
 import { filterControls, type Criteria } from "./filters";
@@ -16,7 +17,8 @@ interface Content {
 interface Preview {
   usage_line: string;
   earlier: number;
-  turns: { question: string; html: string }[];
+  labels: string[];
+  turns: { run_id: string; question: string; html: string; annotations: Annotation[] }[];
 }
 
 const ROW_PX = 54;
@@ -253,10 +255,20 @@ class BrowserView {
         iconButton("edit", "Rename", () => this.#askName(row)),
         iconButton("delete", "Delete", () => this.#askDelete([id])),
       );
-      const talk = preview.turns.flatMap(({ question, html }) => {
+      const change = async (verb: string, fields: Record<string, unknown>) => {
+        const place = this.#pane.querySelector(".anb-talk")?.scrollTop ?? 0;
+        if ((await this.#do(verb, { session_id: id, ...fields })) === undefined) return;
+        await this.#preview(row);
+        const talk = this.#pane.querySelector(".anb-talk");
+        if (talk) talk.scrollTop = place;
+        const bars = [...this.#pane.querySelectorAll<HTMLElement>(".anb-annotations")];
+        bars.find((bar) => bar.dataset.run === fields.run_id)?.querySelector("textarea")?.focus();
+      };
+      const talk = preview.turns.flatMap(({ run_id, question, html, annotations }) => {
         const answer = el("div", { class: "anb-answer" });
         setHtml(answer, html);
-        return [el("div", { class: "anb-question", text: question }), answer];
+        const bar = annotationBar(run_id, annotations, preview.labels, change);
+        return [el("div", { class: "anb-question", text: question }), answer, bar];
       });
       const earlier =
         preview.earlier > 0 && el("div", { class: "anb-muted", text: counted(preview.earlier, "earlier turn") });

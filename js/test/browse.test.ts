@@ -102,11 +102,11 @@ describe("the session browser", () => {
     const { model, box, scroller } = open(2);
     box.querySelectorAll<HTMLElement>(".anb-session")[0]!.click();
     press(scroller, "Delete");
-    await model.answer("preview", { value: { title: "Talk 0", usage_line: "", earlier: 0, turns: [] } });
+    await model.answer("preview", { value: { title: "Talk 0", usage_line: "", earlier: 0, labels: [], turns: [] } });
     expect(box.querySelector("[role=alertdialog]")).not.toBeNull();
     // A session that is chosen while a question is open takes its place.
     box.querySelectorAll<HTMLElement>(".anb-session")[1]!.click();
-    await model.answer("preview", { value: { title: "Talk 1", usage_line: "", earlier: 0, turns: [] } });
+    await model.answer("preview", { value: { title: "Talk 1", usage_line: "", earlier: 0, labels: [], turns: [] } });
     expect(box.querySelector("[role=alertdialog]")).toBeNull();
   });
 
@@ -114,9 +114,44 @@ describe("the session browser", () => {
     const { model, box } = open(2);
     box.querySelectorAll<HTMLElement>(".anb-session")[1]!.click();
     await model.answer("preview", {
-      value: { usage_line: "9 tokens", earlier: 4, turns: [{ question: "<i>hi</i>", html: "<p>hello</p>" }] },
+      value: {
+        usage_line: "9 tokens",
+        earlier: 4,
+        labels: ["good", "wrong"],
+        turns: [{ run_id: "r1", question: "<i>hi</i>", html: "<p>hello</p>", annotations: [] }],
+      },
     });
     expect(box.querySelector(".anb-talk")?.textContent).toBe("4 earlier turns<i>hi</i>hello");
+  });
+
+  it("shows the annotations of an answer as text, and adds and removes them", async () => {
+    const { model, box } = open(1);
+    box.querySelector<HTMLElement>(".anb-session")!.click();
+    const note = { id: "a1", text: "<b>wrong</b>", comment: "<i>old</i>", author: "ada" };
+    const turn = { run_id: "r1", question: "How much?", html: "<p>2.5</p>", annotations: [note] };
+    const preview = { usage_line: "", earlier: 0, labels: ["<b>wrong</b>", "good"], turns: [turn] };
+    await model.answer("preview", { value: preview });
+    expect(box.querySelector(".anb-annotation")?.textContent).toBe("<b>wrong</b><i>old</i> · ada");
+    const field = () => box.querySelector<HTMLTextAreaElement>(".anb-label")!;
+    expect(field().getAttribute("aria-label")).toBe("Annotate this answer");
+    press(field(), "Enter");
+    expect(model.sent.some((message) => message.verb === "annotate")).toBe(false);
+    for (const [typed, label, comment] of [
+      ["good", "good", ""],
+      [" wrong : it is 3:30 ", "wrong", "it is 3:30"],
+      ["x".repeat(201), "", "x".repeat(201)],
+    ] as const) {
+      field().value = typed;
+      press(field(), "Enter");
+      expect(model.last("annotate").fields).toEqual({ session_id: "s0", run_id: "r1", label, comment });
+      await model.answer("annotate", { value: true });
+      await model.answer("preview", { value: preview });
+      // The next answer of the list can be annotated without the mouse.
+      expect(document.activeElement).toBe(field());
+    }
+    box.querySelector<HTMLElement>(".anb-annotation button")!.click();
+    expect(model.last("remove_annotation").fields).toEqual({ session_id: "s0", run_id: "r1", annotation_id: "a1" });
+    await flush();
   });
 
   it("chooses by what there is to choose from", () => {

@@ -285,6 +285,7 @@ def test_a_summary_manager_enables_summaries(talked: Agent, server: Server) -> N
 
 
 def test_a_session_is_retrieved(talked: Agent, postgres: Db) -> None:
+    talked.get_session_summary("first")  # Waits for the summary, unlike the methods of the store.
     session = postgres.get_session(session_id="first", session_type=SessionType.AGENT, user_id=ADA)
     assert session is not None
     assert (session.session_id, session.user_id, session.session_type) == ("first", ADA, SessionType.AGENT)

@@ -106,7 +106,8 @@ found
 def test_sessions_are_scrolled_found_marked_read_renamed_and_deleted(lab: Lab, watched: Watched) -> None:
     from playwright.sync_api import expect
 
-    cells = [MANY, "print(found.selected, len(found.selected_df()))", "agno_nb.trace(run)"]
+    notes = "notes = db.annotations_df(); print(notes.label.tolist(), notes.comment.tolist())"
+    cells = [MANY, "print(found.selected, len(found.selected_df()))", "agno_nb.trace(run)", notes]
     notebook = NotebookPage.open(watched.page(), lab, lab.write_notebook("browse.ipynb", cells))
     notebook.run(0)
     page, box = notebook.page, notebook.page.locator(".anb-browse")
@@ -124,6 +125,15 @@ def test_sessions_are_scrolled_found_marked_read_renamed_and_deleted(lab: Lab, w
     expect(rows).to_have_count(1)
     rows.first.click()
     expect(box.locator(".anb-talk")).to_contain_text("Talk number 77")
+    note = box.get_by_label("Annotate this answer")
+    note.fill("wrong: <b>it</b> is 7")
+    note.press("Enter")
+    expect(box.locator(".anb-annotation")).to_have_text("wrong<b>it</b> is 7")
+    expect(note).to_be_focused()
+    notebook.run(3)
+    expect(notebook.output_area(3)).to_contain_text("['wrong'] ['<b>it</b> is 7']")
+    box.get_by_label("Remove wrong").click()
+    expect(box.locator(".anb-annotation")).to_have_count(0)
     box.get_by_label("Rename").click()
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type("Seventy-seven")

@@ -48,6 +48,19 @@ def test_memories_are_added_read_replaced_and_deleted(db: Db) -> None:
     assert db.get_user_memories() == []
 
 
+@pytest.mark.parametrize(
+    ("of_memory", "passed", "expected"),
+    [("ada", None, "ada"), ("ada", "bob", "bob"), (None, "bob", "bob"), (None, None, "default")],
+)
+def test_a_memory_is_stored_for_the_user_that_is_passed_or_its_own(
+    db: Db, of_memory: str | None, passed: str | None, expected: str
+) -> None:
+    manager = MemoryManager(db=db)
+    tea = manager.add_user_memory(UserMemory(memory="Likes tea.", user_id=of_memory), passed)
+    manager.replace_user_memory(tea, UserMemory(memory="Likes mate.", user_id=of_memory), passed)
+    assert texts(db.get_user_memories(expected)) == texts(db.get_user_memories()) == ["Likes mate."]
+
+
 async def test_each_method_has_an_async_version(db: Db) -> None:
     manager = MemoryManager(ScriptedModel(['{"memory_ids": ["2"]}', "Tea and a cat."]), db=db)
     tea = await manager.aadd_user_memory(UserMemory(memory="Likes tea."), "ada")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from agno_nb.session import AgentSession, TeamSession, WorkflowSession
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.types import Message, RunOutput, RunStatus, SessionSummary, UserMemory
+from agno_nb.types.sessions import SessionData
 from agno_nb.workflow import Workflow
 
 
@@ -168,6 +170,47 @@ def test_changes_of_session_data_are_saved(db: Db) -> None:
         session.session_data["color"] = "red"
     with pytest.raises(SessionOwnershipError):
         agent.save_session(session, user_id="bob")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda data: data.setdefault("session_name", "New"), ("New", {"n": 1})),
+        (lambda data: data.setdefault("session_state", {})["n"], (None, {"n": 1})),
+        (lambda data: data.__ior__({"session_state": {"n": 2}}), (None, {"n": 2})),
+        (lambda data: data.update({"session_name": "New"}, session_state={}), ("New", {})),
+        (lambda data: data.pop("session_state"), (None, {})),
+        (lambda data: data.popitem(), (None, {})),
+        (lambda data: data.clear(), (None, {})),
+        (lambda data: data.pop("color", None), (None, {"n": 1})),
+    ],
+    ids=["setdefault", "setdefault of a known key", "|=", "update", "pop", "popitem", "clear", "pop of no key"],
+)
+def test_every_change_of_session_data_changes_the_session(
+    change: Callable[[SessionData], Any], expected: tuple[str | None, dict[str, int]]
+) -> None:
+    session = AgentSession(session_id="s", session_state={"n": 1})
+    data = session.session_data
+    change(data)
+    assert (session.session_name, session.session_state) == expected
+    assert {"session_name": None, "session_state": {}, **data} == {
+        "session_name": expected[0],
+        "session_state": expected[1],
+    }
+
+
+def test_session_data_can_be_assigned() -> None:
+    session = AgentSession(session_id="s", session_state={"n": 1}, forked_from_session_id="r")
+    session.session_data |= {"session_name": "New"}
+    assert (session.session_name, session.session_state) == ("New", {"n": 1})
+    session.session_data = {"session_state": {"n": 2}}
+    assert (session.session_name, session.session_state) == (None, {"n": 2})
+    session.session_data = None
+    assert (session.session_name, session.session_state) == (None, {})
+    with pytest.raises(InvalidInputError, match=r"session_data\['color'\] is not stored"):
+        session.session_data |= {"color": "red"}
+    with pytest.raises(InvalidInputError, match=r"session_data\['forked_from_session_id'\] cannot be deleted"):
+        session.session_data.pop("forked_from_session_id")
 
 
 def test_a_fork_under_agnos_name_is_the_id_of_the_new_session(db: Db) -> None:

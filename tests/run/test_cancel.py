@@ -13,6 +13,7 @@ import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.errors import RunNotContinuableError
 from agno_nb.event_loop import background_loop, is_on_loop, run_blocking
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.run import cancel
@@ -215,6 +216,21 @@ def test_a_cancelled_run_is_returned_with_its_partial_text() -> None:
 
     run = asyncio.run(main())
     assert (run.run_id, run.status) == ("r2", RunStatus.CANCELLED)
+
+
+def test_a_cancelled_run_continues_only_if_the_call_says_how() -> None:
+    def stop() -> str:
+        """Stop the run that calls this."""
+        cancel_run("r")
+        return "stopped"
+
+    agent = Agent(ScriptedModel([call("stop"), "Four."]), db=InMemoryDb(), tools=[stop])
+    run = agent.run("Count", session_id="s", run_id="r")
+    assert run.status is RunStatus.CANCELLED
+    with pytest.raises(RunNotContinuableError, match=r"is CANCELLED, not PAUSED; use regenerate\(\) to run its turn"):
+        agent.continue_run(run_id="r")
+    again = agent.continue_run(run_id="r", input="Two and two?")
+    assert (again.content, again.run_index, again.attempt) == ("Four.", 0, 1)
 
 
 class CancellingDb(InMemoryDb):

@@ -19,6 +19,7 @@ from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.run_view import Note, Reasoning, RunFold, RunView, Text, call_state, view_of_run
 from agno_nb.session import SessionSummaryManager
 from agno_nb.team import Team
+from agno_nb.testing import ScriptedModel
 from agno_nb.tools import tool
 from agno_nb.types import Message, RunOutput, RunStatus, ToolCall
 from tests.fakes.http import Answer, FakeServer, json_answer, sse
@@ -405,3 +406,57 @@ def test_summaries_wait_too(server: FakeServer) -> None:
     agent.run("Hi")
 
     assert str(agent.get_session_summary()) == "They met."
+
+
+def look(item: str) -> str:
+    """Look up an item."""
+    return f"{item}!"
+
+
+def numbered_alike(*indices: int | None) -> Answer:
+    """An answer with calls that all have the id "0", each in two pieces, as some local servers send them."""
+    pieces: list[dict[str, Any]] = []
+    for index, item in zip(indices, "abc", strict=True):
+        first = {"index": index, "id": "0", "function": {"name": "look", "arguments": '{"item": '}}
+        pieces += [first, {"index": index, "id": "0", "function": {"arguments": f'"{item}"}}'}}]
+    frames: list[Any] = [{"choices": [{"delta": {"tool_calls": [piece]}}]} for piece in pieces]
+    return Answer(chunks=sse([*frames, {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}]))
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("indices", [(0, 1, 2), (0, 0, 0), (None, None, None)], ids=str)
+def test_calls_with_the_same_id_are_all_executed_and_stored(
+    server: FakeServer, indices: tuple[int | None, ...], stream: bool
+) -> None:
+    server.will_say(numbered_alike(*indices), said("Done."), numbered_alike(*indices), said("Done."))
+    agent = agent_of(server, tools=[look], add_history_to_context=True)
+    for _ in range(2):
+        if stream:
+            assert [*agent.run("Look", session_id="s", stream=True)][-1].content == "Done."
+        else:
+            agent.run("Look", session_id="s")
+    session = agent.get_session("s")
+    assert session is not None
+    calls = [call for run in session.runs for call in run.tools]
+    assert [call.result for call in calls] == ["a!", "b!", "c!"] * 2
+    assert len({call.tool_call_id for call in calls}) == 6
+    sent = server.requests[-1].body["messages"]
+    asked = [call["id"] for message in sent for call in message.get("tool_calls", ())]
+    assert asked == [message["tool_call_id"] for message in sent if message["role"] == "tool"]
+    assert len({*asked}) == 6
+
+
+@pytest.mark.parametrize("same_answer", [True, False], ids=["one answer", "two answers"])
+@pytest.mark.parametrize("call_id", ["0", ""], ids=["the same id", "no id"])
+def test_a_custom_model_may_number_its_calls_alike(call_id: str, same_answer: bool) -> None:
+    calls = [ToolCall(tool_call_id=call_id, tool_name="look", arguments=f'{{"item": "{item}"}}') for item in "ab"]
+    model, db = ScriptedModel([calls, "Done."] if same_answer else [*calls, "Done."]), InMemoryDb()
+    run = Agent(model, tools=[look], db=db).run("Look")
+    stored = db.get_run(run.run_id)
+    assert stored is not None
+    assert [call.result for call in stored.tools] == ["a!", "b!"]
+    last = [message for message in model.requests[-1].messages if message.role == "tool"]
+    assert [(message.tool_call_id, message.content) for message in last] == [
+        (call.tool_call_id, call.result) for call in stored.tools
+    ]
+    assert [call.tool_call_id for call in calls] == [call_id, call_id]

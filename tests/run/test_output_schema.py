@@ -13,9 +13,11 @@ import pytest
 from pydantic import BaseModel
 
 from agno_nb.agent import Agent
+from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.run.output_schema import check_json_schema
-from agno_nb.testing import ScriptedModel
+from agno_nb.team import Team
+from agno_nb.testing import ScriptedModel, call
 
 # In a process of its own: here it may have been imported long before.
 ASKED = """
@@ -139,3 +141,32 @@ def test_what_is_no_schema_is_refused_before_the_model_is_asked(schema: Any, mes
 )
 def test_unusual_schemas_are_schemas(schema: Any) -> None:
     check_json_schema(schema, "output_schema")
+
+
+class City(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize("schema", [City, City.model_json_schema()], ids=["pydantic", "dict"])
+@pytest.mark.parametrize("answer", ['{"name": "Rome"}', "It is Rome."], ids=["in the form", "not in the form"])
+def test_an_answer_that_is_not_parsed_stays_text(schema: Any, answer: str) -> None:
+    model = ScriptedModel([answer])
+    db = InMemoryDb()
+    run = Agent(model, output_schema=schema, parse_response=False, db=db).run("Where?")
+    assert (run.content, run.content_type) == (answer, "str")
+    assert [request.output_schema for request in model.requests] == [City.model_json_schema()]
+    stored = db.get_run(run.run_id)
+    assert stored is not None
+    assert (stored.content, stored.content_type) == (answer, "str")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+def test_a_team_that_does_not_parse_answers_with_the_text_of_its_member(stream: bool) -> None:
+    leader = ScriptedModel([call("delegate_task_to_member", member_id="a", task="Where?")])
+    member = Agent(ScriptedModel(['{"name": "Rome"}']), name="a")
+    team = Team([member], model=leader, mode="route", output_schema=City, parse_response=False)
+    if stream:
+        *_, last = team.run("Where?", stream=True)
+        assert last.content == '{"name":"Rome"}'
+    else:
+        assert team.run("Where?").content == '{"name":"Rome"}'

@@ -99,7 +99,8 @@ def workflow(db: Db, user_id: str | None) -> Runnable:
 
 MAKERS = [agent, team, workflow]
 NOT_OF_A_SESSION = {"start_new_session", "automatic_session_id", "cancel_run", "acancel_run"}
-"""They make ids and read nothing, or stop a run of this process whose id the caller has, whoever the user of it is."""
+"""They make ids and read nothing, or stop a run of this process whose id the caller has, whoever the user of it is, as
+docs/agents.md says: agno's have no user either, and a run that has not started has no owner to check."""
 
 
 def parameters_of(name: str, cls: type) -> dict[str, inspect.Parameter]:
@@ -383,7 +384,7 @@ def test_a_notebook_without_a_user_takes_the_user_of_the_session_that_it_resumes
 FIELDS: dict[str, Any] = {
     "session_id": ALICE, "session_ids": [ALICE], "name": "taken", "question": "What did she say?", "again": None,
     "names": {}, "run_id": "RUN", "requirement_id": "q", "decision": "approve", "note": "", "values": {},
-    "search": "", "offset": 0, "limit": 50,
+    "search": "", "offset": 0, "limit": 50, "label": "wrong", "comment": "", "annotation_id": "a",
 }  # fmt: skip
 SHOW_NOTHING = {"browse": {"find", "rows", "select", "leave"}, "chat": {"sessions", "new", "stop", "leave"}}
 

@@ -38,7 +38,7 @@ def test_a_run_that_is_not_paused_cannot_be_continued() -> None:
     agent, run = paused_run(InMemoryDb())
     run.requirements[0].confirm()
     agent.continue_run(run)
-    with pytest.raises(RunNotContinuableError, match="is COMPLETED, not PAUSED"):
+    with pytest.raises(RunNotContinuableError, match="is COMPLETED, not PAUSED; use regenerate\\(\\)"):
         agent.continue_run(run)
     with pytest.raises(RunNotContinuableError, match="is COMPLETED, not PAUSED"):
         agent.continue_run(run_id=run.run_id)

@@ -124,12 +124,19 @@ def test_a_function_that_is_no_setting_is_an_error_with_the_remedy() -> None:
 
 
 def test_names_in_the_users_text_are_replaced_unless_a_model_or_a_cell_wrote_it() -> None:
-    settings: dict[str, Any] = {"session_state": {"who": "Ada"}, "dependencies": {"n": 1}, "metadata": {"m": 2}}
-    text = 'I am {who}, {n}, {m}; {other} and {"who": 1}'
-    assert sent(text, **settings) == [("user", 'I am Ada, 1, 2; {other} and {"who": 1}')]
+    settings: dict[str, Any] = {"session_state": {"who": "Ada"}, "metadata": {"m": 2}}
+    text = 'I am {who}, {m}; {other} and {"who": 1}'
+    assert sent(text, **settings) == [("user", 'I am Ada, 2; {other} and {"who": 1}')]
     assert sent(text, **settings, resolve_in_context=False) == [("user", text)]
     assert sent(text, **settings, options={"variables": []}) == [("user", text)]
-    assert sent("{who}", session_state={"who": "{n}"}, dependencies={"n": 1}) == [("user", "{n}")]
+    assert sent("{who}", session_state={"who": "{n}", "n": 1}) == [("user", "{n}")]
+
+
+@pytest.mark.parametrize("options", [{}, {"dependencies": {"api_token": "t0"}}], ids=["of the agent", "of the call"])
+def test_the_users_text_does_not_read_dependencies(options: dict[str, Any]) -> None:
+    settings: dict[str, Any] = {} if options else {"dependencies": {"api_token": lambda: "t0"}}
+    messages = sent("Tell me {api_token}", instructions="Use {api_token}.", **settings, options=options)
+    assert messages == [("system", "Use t0."), ("user", "Tell me {api_token}")]
 
 
 def test_the_message_is_stored_as_sent_and_the_input_as_passed() -> None:

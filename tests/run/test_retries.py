@@ -301,6 +301,19 @@ def test_fallbacks_by_the_kind_of_failure(failure: ModelError, model: str) -> No
     assert calls == [("first", model, str(failure))]
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [ModelRateLimitError("slow down"), ContextLengthError("too long"), ModelServerError("down")],
+    ids=["rate limit", "context length", "server"],
+)
+def test_none_stands_for_no_fallbacks(failure: ModelError) -> None:
+    config = FallbackConfig(on_error=None, on_rate_limit=None, on_context_overflow=None)
+    with pytest.raises(type(failure), match=str(failure)):
+        Agent(ScriptedModel([failure]), retries=0, fallback_config=config).run("Hi")
+    run = Agent(ScriptedModel(["Yes."]), fallback_models=None).run("Hi")  # type: ignore[arg-type]
+    assert run.content == "Yes."
+
+
 def test_a_long_request_has_no_fallback_of_its_own() -> None:
     spare = ScriptedModel(["never asked"])
     with pytest.raises(ContextLengthError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import json
+import pickle
 import re
 from typing import Any
 
@@ -31,6 +33,7 @@ from tests.team.crew import ask, echo, prompts
         ({"mode": TeamMode.broadcast}, (TeamMode.broadcast, False, True)),
         ({"respond_directly": True}, (TeamMode.route, True, False)),
         ({"delegate_to_all_members": True}, (TeamMode.broadcast, False, True)),
+        ({"delegate_to_all_members": True, "respond_directly": True}, (TeamMode.broadcast, False, True)),
         ({"mode": "tasks", "respond_directly": True}, (TeamMode.tasks, False, False)),
     ],
     ids=str,
@@ -39,6 +42,36 @@ def test_a_mode_and_its_flags_agree(settings: dict[str, Any], expected: tuple[Te
     team = Team([Agent(name="a")], **settings)
     assert (team.mode, team.respond_directly, team.delegate_to_all_members) == expected
     assert isinstance(team.mode, TeamMode)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("mode", "route", (TeamMode.route, True, False)),
+        ("mode", "coordinate", (TeamMode.coordinate, False, False)),
+        ("mode", None, (TeamMode.broadcast, False, True)),
+        ("respond_directly", True, (TeamMode.route, True, False)),
+        ("respond_directly", False, (TeamMode.broadcast, False, True)),
+        ("delegate_to_all_members", False, (TeamMode.coordinate, False, False)),
+    ],
+)
+def test_a_mode_that_is_set_later_and_its_flags_agree(
+    name: str, value: Any, expected: tuple[TeamMode, bool, bool]
+) -> None:
+    team = Team([Agent(name="a")], mode="broadcast")
+    setattr(team, name, value)
+    for each in (team, copy.copy(team), copy.deepcopy(team), team.deep_copy(), pickle.loads(pickle.dumps(team))):
+        assert (each.mode, each.respond_directly, each.delegate_to_all_members) == expected
+
+
+def test_a_mode_that_is_set_later_is_the_mode_of_the_next_run() -> None:
+    leader = ScriptedModel([call("delegate_task_to_member", member_id="a", task="Go")])
+    team = Team([Agent(FunctionModel(echo), name="a")], model=leader)
+    team.mode = "route"
+    assert team.run("Go").content == "did: Go"
+    with pytest.raises(InvalidInputError, match="mode is 'rout'; did you mean \"route\""):
+        team.mode = "rout"  # type: ignore[assignment]
+    assert team.mode is TeamMode.route
 
 
 @pytest.mark.parametrize(
@@ -53,11 +86,11 @@ def test_a_mode_and_its_flags_agree(settings: dict[str, Any], expected: tuple[Te
     ids=str,
 )
 def test_the_mode_of_a_copy_and_its_flags_agree(update: dict[str, Any], expected: tuple[TeamMode, bool, bool]) -> None:
-    copy = Team([Agent(name="a")], mode="broadcast").deep_copy(update=update)
-    assert (copy.mode, copy.respond_directly, copy.delegate_to_all_members) == expected
-    assert isinstance(copy.mode, TeamMode)
+    other = Team([Agent(name="a")], mode="broadcast").deep_copy(update=update)
+    assert (other.mode, other.respond_directly, other.delegate_to_all_members) == expected
+    assert isinstance(other.mode, TeamMode)
     with pytest.raises(InvalidInputError, match="mode is 'rout'; did you mean \"route\""):
-        copy.deep_copy(update={"mode": "rout"})
+        other.deep_copy(update={"mode": "rout"})
 
 
 def test_a_copy_with_another_mode_works_in_it() -> None:

@@ -367,3 +367,47 @@ def test_a_task_is_executed_once_by_the_calls_of_an_answer(second: ToolCall, db:
     assert (run.content, executed) == ("Fine.", ["dig"])
     assert [each.tool_call_error for each in run.tools] == [False, False, True, False]
     assert "being executed by another call" in str(run.tools[2].result)
+
+
+@pytest.mark.parametrize("is_fresh", [False, True], ids=["same process", "another process"])
+def test_a_member_is_not_run_again_because_its_other_texts_change_during_a_pause(
+    db: InMemoryDb, is_fresh: bool
+) -> None:
+    sent: list[str] = []
+
+    @tool(requires_confirmation=True)
+    def send(text: str) -> str:
+        sent.append(text)
+        return f"sent {text}"
+
+    def write(messages: list[Message], tools: Any) -> Reply:
+        return "Written." if messages[-1].role == "tool" else call("send", text="menu")
+
+    def lead(messages: list[Message], tools: Any) -> Reply:
+        replies: list[Reply] = [
+            [create("soup"), create("menu", "writer", ["1"])],
+            execute("1"),
+            [execute("2", "writer"), call("update_task_status", task_id="1", status="completed", result="Better soup")],
+            DONE,
+            "Here is the menu.",
+        ]
+        return replies[sum(message.role == "assistant" for message in messages)]
+
+    def crew() -> Team:
+        writer = Agent(FunctionModel(write), name="writer", tools=[send])
+        settings: dict[str, Any] = {"share_member_interactions": True, "db": db, "name": "Crew"}
+        return Team([Agent(FunctionModel(echo), name="m"), writer], model=FunctionModel(lead), mode="tasks", **settings)
+
+    team = crew()
+    run = team.run("A menu", session_id="s")
+    (requirement,) = run.active_requirements
+    requirement.confirm()
+    if is_fresh:
+        run = crew().continue_run(run_id=run.run_id, session_id="s", requirements=[requirement])
+    else:
+        run = team.continue_run(run)
+    assert (run.status, run.content, sent) == (RunStatus.COMPLETED, "Here is the menu.", ["menu"])
+    assert [(each.component_name, each.status) for each in db.get_runs("s") if each.parent_run_id] == [
+        ("m", RunStatus.COMPLETED),
+        ("writer", RunStatus.COMPLETED),
+    ]

@@ -314,6 +314,39 @@ def test_a_pause_of_a_member_pauses_the_team_and_both_go_on(db: InMemoryDb, is_f
     assert len(db.runs_df()) == 3
 
 
+@pytest.mark.parametrize("own_db", [False, True], ids=["in the session", "in a store of its own"])
+def test_a_member_is_not_run_again_because_another_turn_ends_during_the_pause(db: InMemoryDb, own_db: bool) -> None:
+    sent: list[str] = []
+
+    @tool(requires_confirmation=True)
+    def send(text: str) -> str:
+        sent.append(text)
+        return f"sent {text}"
+
+    def write(messages: list[Message], tools: Any) -> Reply:
+        last = messages[-1]
+        return f"Wrote: {last.content}" if last.role == "tool" else call("send", text=(last.content or "")[-1])
+
+    def lead(messages: list[Message], tools: Any) -> Reply:
+        last = messages[-1]
+        return str(last.content) if last.role == "tool" else ask("writer", f"Write {last.content}")
+
+    members_db = InMemoryDb() if own_db else None
+
+    def crew() -> Team:
+        writer = Agent(FunctionModel(write), name="writer", tools=[send], db=members_db)
+        return Team([writer], model=FunctionModel(lead), name="Crew", db=db, add_team_history_to_members=True)
+
+    runs = [crew().run(text, session_id="s") for text in "ab"]
+    for run in runs:
+        (requirement,) = run.active_requirements
+        requirement.confirm()
+        run = crew().continue_run(run_id=run.run_id, session_id="s", requirements=[requirement])
+        assert run.content == f"Wrote: sent {run.input}"
+    assert sent == ["a", "b"]
+    assert [*(members_db or db).runs_df()["component_name"]].count("writer") == 2
+
+
 def test_a_pause_of_a_member_whose_words_are_not_stored_is_continued_in_its_process_only(db: InMemoryDb) -> None:
     @tool(requires_confirmation=True)
     def send() -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +19,7 @@ from agno_nb.media import Image
 from agno_nb.run import RunContext
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import Function, FunctionCall, Tool, Toolkit, tool
+from agno_nb.tools.result_cache import MISSING, ResultCache
 from agno_nb.tools.toolkit import resolve_tools, tool_instructions
 
 GIF = b"GIF89a..."
@@ -180,7 +184,7 @@ def test_instructions_of_tools_are_sent() -> None:
     assert model.requests[0].messages[0].content == "Be kind.\n\nIn euros."
 
 
-def test_results_are_cached_for_equal_arguments(tmp_path: Path) -> None:
+def test_results_are_cached_for_equal_arguments() -> None:
     calls: list[str] = []
 
     def look(item: str) -> str:
@@ -192,13 +196,7 @@ def test_results_are_cached_for_equal_arguments(tmp_path: Path) -> None:
         replies = [[call("look", item="a"), call("look", item="b")], call("look", item="a"), "ok"]
         return [each.result for each in Agent(ScriptedModel(replies), tools=[kept]).run("x").tools]
 
-    for settings in ({}, {"cache_dir": str(tmp_path)}):
-        calls.clear()
-        kept = tool(cache_results=True, **settings)(look)  # type: ignore[call-overload]
-        assert run(kept) == ["a!", "b!", "a!"]
-        assert sorted(calls) == ["a", "b"]
-    # Another process would find the files.
-    assert run(tool(cache_results=True, cache_dir=str(tmp_path))(look)) == ["a!", "b!", "a!"]
+    assert run(tool(cache_results=True)(look)) == ["a!", "b!", "a!"]
     assert sorted(calls) == ["a", "b"]
     calls.clear()
     assert run(tool(cache_results=True, cache_ttl=0)(look)) == ["a!", "b!", "a!"]
@@ -227,29 +225,103 @@ class Mail(Toolkit):
         return f"for {self.owner}"
 
 
-def test_files_of_results_of_methods_are_not_used_for_another_user(tmp_path: Path) -> None:
+def test_results_of_methods_are_not_used_for_another_object(tmp_path: Path) -> None:
     kits = [Mail(owner, cache_dir=str(tmp_path)) for owner in ("ada", "bob", "ada")]
-    results = [
-        Agent(ScriptedModel([call("inbox"), "ok"]), tools=[kit], user_id=kit.owner).run("x").tools[0].result
-        for kit in kits
-    ]
-    assert (results, [kit.reads for kit in kits]) == (["for ada", "for bob", "for ada"], [1, 1, 0])
+    for _ in range(2):
+        runs = [Agent(ScriptedModel([call("inbox"), "ok"]), tools=[kit]).run("x") for kit in kits]
+        assert [run.tools[0].result for run in runs] == ["for ada", "for bob", "for ada"]
+    assert [kit.reads for kit in kits] == [1, 1, 1]
+    assert [*tmp_path.glob("*.json")] == []
+
+
+def reader_of(owner: str) -> Any:
+    def inbox() -> str:
+        """Read the mail."""
+        return f"for {owner}"
+
+    return inbox
+
+
+def inbox_of(owner: str) -> str:
+    """Read the mail."""
+    return f"for {owner}"
+
+
+@pytest.mark.parametrize("make", [reader_of, lambda owner: partial(inbox_of, owner)], ids=["local function", "partial"])
+def test_results_of_a_function_with_values_of_its_own_are_not_used_for_another(tmp_path: Path, make: Any) -> None:
+    for owner in ("ada", "bob"):
+        inbox = tool(name="inbox", cache_results=True, cache_dir=str(tmp_path))(make(owner))
+        run = Agent(ScriptedModel([call("inbox"), "ok"]), tools=[inbox]).run("x")
+        assert run.tools[0].result == f"for {owner}"
+
+
+EDITED = """
+import edited
+from agno_nb import Agent
+from agno_nb.testing import ScriptedModel, call
+
+agent = Agent(ScriptedModel([call("look", item="a"), "ok"]), tools=[edited.look])
+print(agent.run("x").tools[0].result, edited.calls)
+"""
+
+EDITED_MODULE = """
+from agno_nb.tools import tool
+calls = []
+
+@tool(cache_results=True, cache_dir={folder!r})
+def look(item: str) -> str:
+    calls.append(item)
+    return item + {mark!r}
+"""
+
+
+def test_another_process_uses_the_files_until_the_function_is_edited(python: str, tmp_path: Path) -> None:
+    lines = []
+    for mark in ("!", "!", "?"):
+        source = EDITED_MODULE.format(folder=str(tmp_path / "cache"), mark=mark)
+        (tmp_path / "edited.py").write_text(source)
+        done = subprocess.run(
+            [python, "-B", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{EDITED}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        lines.append(done.stdout.strip() or done.stderr)
+    assert lines == ["a! ['a']", "a! []", "a? ['a']"]
+
+
+@tool(name="look", cache_results=True)
+def look_here() -> str:
+    return "here"
+
+
+@tool(name="look", cache_results=True)
+def look_there() -> str:
+    return "there"
 
 
 def test_tools_of_the_same_name_may_have_one_directory(tmp_path: Path) -> None:
-    @tool(name="look", cache_results=True, cache_dir=str(tmp_path))
-    def look_here() -> str:
-        return "here"
-
-    @tool(name="look", cache_results=True, cache_dir=str(tmp_path))
-    def look_there() -> str:
-        return "there"
-
     results = [
-        Agent(ScriptedModel([call("look"), "ok"]), tools=[each]).run("x").tools[0].result
-        for each in (look_here, look_there)
+        Agent(ScriptedModel([call("look"), "ok"]), tools=[kept]).run("x").tools[0].result
+        for kept in (replace(each, cache_dir=str(tmp_path)) for each in (look_here, look_there))
     ]
-    assert results == ["here", "there"]
+    assert (results, len([*tmp_path.glob("*.json")])) == (["here", "there"], 2)
+
+
+def test_the_number_of_results_in_memory_is_limited() -> None:
+    cache = ResultCache(inbox_of, 3600)
+    for number in range(1_100):
+        cache.put(str(number), number)
+    cache.put("500", "again")
+    assert [cache.get(key) for key in ("99", "101", "500", "1099")] == [MISSING, 101, "again", 1099]
+    assert len(cache._entries) == 1_000
+
+
+def test_expired_results_are_dropped_from_memory() -> None:
+    cache = ResultCache(inbox_of, 0)
+    for number in range(10):
+        cache.put(str(number), number)
+    assert [*cache._entries] == ["9"]
 
 
 def test_a_function_whose_user_is_unknown_is_always_called() -> None:
@@ -269,14 +341,10 @@ def test_a_result_that_cannot_be_written_is_the_result_nevertheless(tmp_path: Pa
     blocked = tmp_path / "file"
     blocked.write_text("not a directory")
 
-    @tool(cache_results=True, cache_dir=str(blocked / "cache"))
-    def send() -> str:
-        """Send it."""
-        return "sent"
-
+    kept = replace(look_here, cache_dir=str(blocked / "cache"))
     with pytest.warns(UserWarning, match="cannot cache the result of a tool in .*; choose another cache_dir"):
-        run = Agent(ScriptedModel([call("send"), "ok"]), tools=[send]).run("x")
-    assert [(each.result, each.tool_call_error) for each in run.tools] == [("sent", False)]
+        run = Agent(ScriptedModel([call("look"), "ok"]), tools=[kept]).run("x")
+    assert [(each.result, each.tool_call_error) for each in run.tools] == [("here", False)]
 
 
 def test_values_that_json_does_not_hold_are_not_cached() -> None:

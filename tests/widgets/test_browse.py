@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from agno_nb import Agent, DuckDb, InMemoryDb, ScriptedModel, browse, collect, query
+from agno_nb import Agent, DuckDb, InMemoryDb, ScriptedModel, annotate, browse, collect, query
 from agno_nb.db.queries import Search
 from agno_nb.errors import InvalidInputError, ModelError
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
+from agno_nb.types import Annotation
 from agno_nb.widgets.browse import Browser as Panel
 from tests.notebook.hostile import PAYLOADS
 from tests.widgets.browser import Browser, live_in
@@ -106,6 +107,33 @@ def test_a_session_is_previewed_renamed_and_deleted(db: InMemoryDb) -> None:
     page.ask("delete", session_ids=["trains", "ships"])
     assert (found(page), len(db.runs_df())) == (["penguins"], 1)
     assert "session 'trains' is no longer in the store" in page.refusal("preview", session_id="trains")
+
+
+def test_answers_of_a_session_are_annotated_in_its_preview(db: InMemoryDb) -> None:
+    page = Browser(browse(db=db))
+    run_id = db.get_runs("trains")[-1].run_id
+    of_run = {"session_id": "trains", "run_id": run_id}
+    assert page.ask("annotate", **of_run, label="wrong", comment="It is <b>late</b>.") is True
+    annotate(run_id, score=0.5, by="ada", db=db)
+    preview = page.ask("preview", session_id="trains")
+    assert [len(turn["annotations"]) for turn in preview["turns"]] == [0, 2]
+    annotations = preview["turns"][1]["annotations"]
+    shown = [(each["text"], each["comment"], each["author"]) for each in annotations]
+    assert shown == [("wrong", "It is <b>late</b>.", ""), ("0.5", "", "ada")]
+    assert preview["labels"] == ["wrong", "good"]
+    assert page.ask("remove_annotation", **of_run, annotation_id=annotations[0]["id"]) is True
+    assert [each.score for each in db.get_annotations(run_id)] == [0.5]
+    assert "is empty; pass a label, score or comment" in page.refusal("annotate", **of_run, label=" ", comment="")
+
+
+def test_a_run_is_only_annotated_in_its_own_session(db: InMemoryDb) -> None:
+    page = Browser(browse(db=db))
+    of_run = {"session_id": "penguins", "run_id": db.get_runs("trains")[0].run_id}
+    assert "is not in session 'penguins'" in page.refusal("annotate", **of_run, label="good", comment="")
+    (annotation,) = db.add_annotations([Annotation(of_run["run_id"], label="good")])
+    refusal = page.refusal("remove_annotation", **of_run, annotation_id=annotation.annotation_id)
+    assert "is not in session 'penguins'" in refusal
+    assert db.get_annotations(of_run["run_id"]) == [annotation]
 
 
 def test_a_session_is_resumed_by_the_notebook_with_who_began_it(db: InMemoryDb) -> None:

@@ -12,7 +12,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
 from agno_nb.tools import tool
 from agno_nb.types import Message, ToolSpec
-from agno_nb.workflow import Step, Workflow, WorkflowAgent
+from agno_nb.workflow import Step, StepInput, Workflow, WorkflowAgent
 
 from .flows import results, upper
 
@@ -113,3 +113,41 @@ def test_a_call_for_a_person_may_have_the_name_of_the_tool() -> None:
     (requirement,) = run.active_requirements
     requirement.set_external_execution_result("42")
     assert (requirement.component_name, line.continue_run(run).content) == ("worker", "Worked.")
+
+
+def two_queries(messages: list[Message], tools: list[ToolSpec]) -> Reply:
+    told = [message.content for message in messages if message.role == "tool"]
+    if len(told) == 3:
+        return " ".join(map(str, told))
+    return call("run_workflow", query="cat" if told else "dog") if len(told) < 2 else call("run_workflow", query="dog")
+
+
+@pytest.mark.parametrize("reviews", [False, True], ids=["at once", "with pauses, in new processes"])
+def test_the_steps_run_once_for_each_query_of_the_agent(reviews: bool) -> None:
+    queries, db = list[str](), InMemoryDb()
+
+    def shout(step_input: StepInput) -> str:
+        queries.append(step_input.message)
+        return step_input.message.upper()
+
+    def line() -> Workflow:
+        step = Step(executor=shout, requires_confirmation=reviews)
+        return Workflow([step], agent=WorkflowAgent(FunctionModel(two_queries)), name="Line", db=db)
+
+    run = line().run("Both", session_id="s")
+    while run.is_paused:
+        (requirement,) = run.active_requirements
+        requirement.confirm()
+        run = line().continue_run(run_id=run.run_id, session_id="s", requirements=[requirement])
+    assert (run.content, queries) == ("DOG CAT DOG", ["dog", "cat"])
+    assert results(run) == [("shout", "DOG"), ("#2/shout", "CAT")]
+
+
+def test_several_calls_of_one_answer_run_the_steps_for_each_query() -> None:
+    def ask_at_once(messages: list[Message], tools: list[ToolSpec]) -> Reply:
+        told = [message.content for message in messages if message.role == "tool"]
+        return " ".join(map(str, told)) or [call("run_workflow", query=each) for each in ("dog", "cat", "dog")]
+
+    line = Workflow([upper], agent=WorkflowAgent(FunctionModel(ask_at_once)), db=InMemoryDb())
+    run = line.run("All")
+    assert (run.content, results(run)) == ("DOG CAT DOG", [("upper", "DOG"), ("#2/upper", "CAT")])

@@ -14,8 +14,9 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.session import WorkflowSession
 from agno_nb.team import Team
-from agno_nb.testing import FunctionModel, ScriptedModel, call
-from agno_nb.types import Metrics, RunEvent
+from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
+from agno_nb.tools import tool
+from agno_nb.types import Message, Metrics, RunEvent
 from agno_nb.workflow import Condition, Loop, Parallel, Router, Step, StepInput, StepOutput, Steps, Workflow
 from tests.workflow.flows import agent, echo, results, upper
 
@@ -375,3 +376,27 @@ def test_agents_without_a_name_are_steps_with_numbers() -> None:
     run = Workflow([*unnamed, Agent(ScriptedModel(["three"]), name="named"), join]).run("go")
     assert seen == ["one", "two", "three"]
     assert [step.path for step in run.step_results] == ["step_1", "step_2", "named", "join"]
+
+
+def test_an_agent_is_not_run_again_because_another_turn_ends_during_its_pause(db: InMemoryDb) -> None:
+    sent: list[str] = []
+
+    @tool(requires_confirmation=True)
+    def send(text: str) -> str:
+        sent.append(text)
+        return f"sent {text}"
+
+    def write(messages: list[Message], tools: Any) -> Reply:
+        last = messages[-1]
+        return str(last.content) if last.role == "tool" else call("send", text=(last.content or "")[-1])
+
+    def line() -> Workflow:
+        writer = Agent(FunctionModel(write), name="writer", tools=[send])
+        return Workflow([writer], name="Line", db=db, add_workflow_history_to_steps=True)
+
+    for run in [line().run(text, session_id="s") for text in "ab"]:
+        (requirement,) = run.active_requirements
+        requirement.confirm()
+        done = line().continue_run(run_id=run.run_id, session_id="s", requirements=[requirement])
+        assert done.content == f"sent {run.input}"
+    assert (sent, [*db.runs_df()["component_name"]].count("writer")) == (["a", "b"], 2)

@@ -274,7 +274,7 @@ class Engine:
             sql = "SELECT view_name FROM duckdb_views() WHERE database_name = 'store' AND NOT internal"
             for (view,) in connection.execute(sql):
                 connection.execute(f'DROP VIEW "{view}"')
-            migrate(connection, self._migrations)
+            migrate(connection, self._migrations, with_indexes=False)
             for statement in schema.statements("views.sql"):
                 connection.execute(statement)
 

@@ -16,11 +16,13 @@ from agno_nb.db.encoding import micros
 from agno_nb.db.statements import Connection
 
 
-def migrate(connection: Connection, migrations: Mapping[int, str]) -> None:
-    """Migrate a store to the newest version in the open transaction."""
+def migrate(connection: Connection, migrations: Mapping[int, str], *, with_indexes: bool) -> None:
+    """Migrate a store to the newest version in the open transaction, and with `with_indexes` add missing indexes."""
     ((current_version,),) = connection.execute("SELECT MAX(version) FROM raw_schema")
     for version in sorted(migrations):
         if version > current_version:
             for statement in schema.split(migrations[version]):
                 connection.execute(statement)
             connection.execute("INSERT INTO raw_schema VALUES (?, ?)", [version, micros(time.time())])
+    for statement in schema.statements("indexes.sql") if with_indexes else ():
+        connection.execute(statement.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS"))

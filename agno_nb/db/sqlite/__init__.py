@@ -276,7 +276,7 @@ class SqliteDriver(Driver):
             connection.backup(copy)
         # Another process may have migrated it, which migrate() finds out in the transaction.
         connection.execute("BEGIN IMMEDIATE")
-        migrate(SqliteTransaction(connection), self._migrations)
+        migrate(SqliteTransaction(connection), self._migrations, with_indexes=True)
         connection.execute("COMMIT")
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, ModelServerError
-from agno_nb.models.base import Delta, ModelRequest, ModelResponse
+from agno_nb.models.base import Delta, ModelRequest, ModelResponse, with_unique_ids
 from agno_nb.models.openai.client import MODEL_ALIASES, OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
 from agno_nb.models.openai.history import arrange
@@ -24,7 +24,6 @@ from agno_nb.models.openai.wire import (
     read_usage,
     sent_arguments,
     whole_arguments,
-    with_unique_ids,
 )
 from agno_nb.types import JsonDict, Message, ToolCall, as_dict, as_list, json_object
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from agno_nb._agno_parts import OF_MODELS, AgnoKeywords
 from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError
 from agno_nb.models import prices
-from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, with_unique_ids
 from agno_nb.models.openai.connection import NO_KEY, account_headers, close_on, new_client
 from agno_nb.models.openai.errors import model_error, provider_error, unreadable_error, web_page_error
 from agno_nb.models.openai.profiles import CallIds, Endpoint, Profile, Unseen
@@ -26,7 +26,7 @@ from agno_nb.models.openai.schema import schema_fields
 from agno_nb.models.openai.schema_rules import rewrite_schema
 from agno_nb.models.openai.stream import Event, Limits, read_events
 from agno_nb.models.openai.text_calls import TextCallReader
-from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable, with_unique_ids
+from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable
 from agno_nb.redact import is_secret_name, remember_secret, without_secrets
 from agno_nb.types import JsonDict, Message, Metrics, as_dict, whole_number
 

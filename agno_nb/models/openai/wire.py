@@ -27,13 +27,11 @@ from agno_nb.types import (
     JsonDict,
     Message,
     Metrics,
-    ToolCall,
     ToolSpec,
     as_dict,
     as_list,
     is_deeper,
     json_object,
-    new_id,
     valid_tool_name,
 )
 
@@ -256,16 +254,6 @@ def offered_tools(request: ModelRequest, endpoint: Endpoint) -> tuple[list[ToolS
     if endpoint.profile.tool_choice == "strings" and choice not in ("none", "required"):
         return [tool for tool in request.tools if tool.name == choice], "required"
     return request.tools, choice
-
-
-def with_unique_ids(calls: list[ToolCall], ids_in_use: set[str]) -> list[ToolCall]:
-    """Set a new id on calls without one, and on those whose id is already used in the conversation."""
-    for call in calls:
-        if not call.tool_call_id or call.tool_call_id in ids_in_use:
-            # Without dashes, the id has at most the 40 characters that Chat Completions accepts.
-            call.tool_call_id = f"call_{new_id().replace('-', '')}"
-        ids_in_use.add(call.tool_call_id)
-    return calls
 
 
 class ToolNames:
