@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import time
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ from typing import Any, ClassVar
 from agno_nb.errors import InvalidInputError, RunNotContinuableError
 from agno_nb.event_loop import AsyncEventStream, start_loop
 from agno_nb.integrations import agno_conversion as conversion
-from agno_nb.integrations.agno_recording import Recording, paused_runs
+from agno_nb.integrations.agno_nested import is_end
+from agno_nb.integrations.agno_recording import RECEIVED_AT, Recording, paused_runs
 from agno_nb.integrations.agno_steps import answer_step
 from agno_nb.run.context import RunContext
 from agno_nb.run.runnable import Runnable
@@ -148,7 +150,9 @@ class AgnoRunnable(Runnable):
             if inspect.isawaitable(items):
                 items = await items
             async for item in items:
-                emit(item)
+                # A nested run is recorded later than it happens, and agno's own times are whole seconds.
+                vars(item)[RECEIVED_AT] = time.perf_counter()
+                emit(conversion.with_own_requirements(item) if is_end(item) else item)
 
         return CancellingStream(read, functools.partial(self.agno.cancel_run, context.run_id))
 

@@ -12,6 +12,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -334,6 +335,17 @@ def answer(asked: Any, requirement: Requirement) -> None:
         asked.provide_user_input(values)
         # Values that are None are answers too.
         execution.answered = True
+
+
+def with_own_requirements(event: Any) -> Any:
+    """Return an event with copies of its requirements, which agno may change when the run of a step has paused."""
+    if not getattr(event, "requirements", None):
+        return event
+    event = copy(event)
+    event.requirements = [copy(each) for each in event.requirements]
+    for each in event.requirements:
+        each.tool_execution = deepcopy(each.tool_execution)
+    return event
 
 
 def requirement_of_dict(asked: Any) -> Any:

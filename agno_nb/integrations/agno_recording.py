@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
 
 MAX_PAUSED = 1_000
 """Number of paused runs of agno that are kept in memory, the latest ones."""
+
+RECEIVED_AT = "_agno_nb_received_at"
+"""Attribute of an event with the time at which agno streamed it."""
 
 paused_runs: dict[str, Any] = {}
 """agno's paused runs by ID: without a database, agno has them only here."""
@@ -123,7 +125,7 @@ class Recording:
         elif name == "ReasoningStep":
             await self._add_text(None, event.reasoning_content.removeprefix(self._reasoning))
         elif name == "ModelRequestStarted":
-            self._request_started = time.perf_counter()
+            self._request_started = _received_at(event)
             self.context.emit(RunEvent.model_request_started)
         elif name == "ModelRequestCompleted":
             await self._end_request(event)
@@ -148,6 +150,8 @@ class Recording:
     async def _start(self, event: Any) -> None:
         self._attempts += 1
         run = self.run
+        if self.runnable.events is not None and self._attempts == 1:
+            self.context.started = _received_at(event)
         self._provider = conversion.provider_of(event.model_provider, getattr(self.runnable.agno, "model", None))
         run.model, run.model_provider = event.model or None, self._provider
         if self._attempts > 1:
@@ -186,7 +190,7 @@ class Recording:
             metrics=conversion.to_metrics(event, model=self.run.model, provider=self._provider),
         )
         if self._answer.metrics is not None and self._request_started is not None:
-            self._answer.metrics.duration_s = time.perf_counter() - self._request_started
+            self._answer.metrics.duration_s = _received_at(event) - self._request_started
         self._answered.append(self._answer)
         self.context.emit(RunEvent.model_request_completed)
 
@@ -337,6 +341,12 @@ class Recording:
             self._attach(call)
         name = asked.member_agent_name or self.run.component_name
         return conversion.to_requirement(asked, call, asked.member_run_id or self.run.run_id, name)
+
+
+def _received_at(event: Any) -> float:
+    """Return the time of ``time.perf_counter()`` at which agno streamed an event."""
+    received: float = vars(event)[RECEIVED_AT]
+    return received
 
 
 def _result_of(call: ToolCall) -> Message:
