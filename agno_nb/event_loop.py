@@ -43,15 +43,21 @@ def background_loop() -> asyncio.AbstractEventLoop:
     global _background
     with _start_lock:
         if _background is None or _background[0] != os.getpid():
-            loop = asyncio.new_event_loop()
-            if (3, 12) <= sys.version_info[:3] < (3, 12, 3):
-                loop.set_default_executor(_started_pool(min(32, (os.cpu_count() or 1) + 4)))
-            thread = threading.Thread(target=loop.run_forever, name="agno_nb", daemon=True)
-            thread.start()
-            atexit.register(_stop, os.getpid(), loop, thread)
+            loop = start_loop("agno_nb")
             before_thread_pools_end(finish_jobs)
             _background = os.getpid(), loop
         return _background[1]
+
+
+def start_loop(name: str) -> asyncio.AbstractEventLoop:
+    """Start an event loop in a daemon thread with this name, which stops when the interpreter exits."""
+    loop = asyncio.new_event_loop()
+    if (3, 12) <= sys.version_info[:3] < (3, 12, 3):
+        loop.set_default_executor(_started_pool(min(32, (os.cpu_count() or 1) + 4)))
+    thread = threading.Thread(target=loop.run_forever, name=name, daemon=True)
+    thread.start()
+    atexit.register(_stop, os.getpid(), loop, thread)
+    return loop
 
 
 def _started_pool(num_threads: int) -> ThreadPoolExecutor:
@@ -111,15 +117,20 @@ def is_on_loop() -> bool:
 
 
 class Job(Generic[T]):
-    """A coroutine running on the background loop with the caller's context variables.
+    """A coroutine running on the background loop, or another `loop`, with the caller's context variables.
 
     `on_done` is called on the loop when the coroutine has ended, even with an error.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], on_done: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        on_done: Callable[[], None] = lambda: None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
         self.owner = threading.current_thread()
-        self._loop = background_loop()
+        self._loop = loop or background_loop()
         self._task: asyncio.Task[T] | None = None
 
         def finish(task: asyncio.Task[T]) -> None:
@@ -413,10 +424,17 @@ class EventStream(Generic[E, T]):
 
 
 class AsyncEventStream(Generic[E, T]):
-    """The events of a coroutine, as an async iterator on the caller's loop. See :class:`EventStream`."""
+    """The events of a coroutine, as an async iterator on the caller's loop. See :class:`EventStream`.
 
-    def __init__(self, start: Callable[[Callable[[E], None]], Coroutine[Any, Any, T]]) -> None:
-        self._start = start
+    The coroutine runs on the background loop, or another `loop`.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[Callable[[E], None]], Coroutine[Any, Any, T]],
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._start, self._loop = start, loop
         self._events: asyncio.Queue[E] | None = None
         self._job: Job[T] | None = None
         self.result: T | None = None
@@ -429,8 +447,9 @@ class AsyncEventStream(Generic[E, T]):
             loop, events = asyncio.get_running_loop(), asyncio.Queue[E]()
             self._events = events
             put = events.put_nowait
-            emit = put if is_on_loop() else (lambda event: _post(loop, put, event))
-            self._job = Job(self._start(emit), on_done=lambda: emit(_END))
+            is_same = is_on_loop() if self._loop is None else self._loop is loop
+            emit = put if is_same else (lambda event: _post(loop, put, event))
+            self._job = Job(self._start(emit), on_done=lambda: emit(_END), loop=self._loop)
         try:
             event = await _next(self._events)
         except asyncio.CancelledError:

@@ -162,6 +162,8 @@ def show_status(notebook: Notebook, origin: CellInfo) -> None:
         facts["history"] = _history(notebook)
         if runnable is notebook.agent and notebook.instructions_from:
             facts["instructions"] = f"from {notebook.instructions_from}"
+    elif runnable.model_name is not None:
+        facts["model"] = runnable.model_name
     name = session and session.session_name
     facts["session"] = f"{name} ({session_id})" if name else session_id
     facts["user"] = _user(notebook)
@@ -204,6 +206,8 @@ def _described(notebook: Notebook, runnable: Runnable) -> str:
         own = model_string(runnable.model) if isinstance(runnable.model, Model) else runnable.model
         default = "the notebook's model" if has_defaults else "the first configured model"
         facts.append(f"model {redact(without_userinfo(own))}" if own else default)
+    elif runnable.model_name is not None:
+        facts.append(f"model {runnable.model_name}")
     if runnable.db is None:
         facts.append("the notebook's store" if has_defaults else "no store, because it was not made in a cell")
     else:

@@ -86,7 +86,9 @@ def show_how_to_continue(notebook: Notebook, error: BaseException) -> None:
     # The commands work on the last stored turn of the notebook.
     latest = notebook.latest and notebook.latest[1]
     if run is not None and run.content is not None and latest is not None and latest.run_id == run.run_id:
-        show_note("`%agent continue` continues the answer; `%agent retry` starts it again")
+        assert notebook.latest is not None
+        continues = "`%agent continue` continues the answer; " if notebook.latest[0].continues_partial else ""
+        show_note(f"{continues}`%agent retry` starts it again")
 
 
 def show_approval_widget(runnable: Runnable, run: RunOutput, display: RunDisplay) -> None:
@@ -256,6 +258,8 @@ def _continue_run(
 
 def _regenerate(notebook: Notebook, *, from_partial: bool) -> None:
     runnable, session_id, user_id = _last_session(notebook)
+    if from_partial and not runnable.continues_partial:
+        raise InvalidInputError(f"{runnable!r} cannot continue a partial answer; start it again with `%agent retry`")
     if from_partial:
         for db, run in _pending_runs(notebook):
             if run.interrupted and run.session_id == session_id:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from inspect import isclass
 from pathlib import Path
@@ -29,6 +30,17 @@ from agno_nb.types import Budget, RunOutput, SessionType
 
 _KEPT_BY_IPYTHON = re.compile(r"_+|_\d+")
 """Names of earlier outputs. An agent there also has a name given by the user, or has been replaced."""
+
+
+def as_runnable(value: object) -> Runnable | None:
+    """Return an agent, team or workflow of this package or of agno as a runnable; None for other objects."""
+    if isinstance(value, Runnable):
+        return value
+    if "agno" not in sys.modules:
+        return None
+    from agno_nb.integrations.agno_agents import runnable_of
+
+    return runnable_of(value)
 
 
 class VariableTool:
@@ -249,12 +261,11 @@ class Notebook:
         return found
 
     def user_agents(self) -> dict[str, Runnable]:
-        """Return the user's agents, teams and workflows by variable."""
-        return {
-            key: value
-            for key, value in self.namespace.items()
-            if isinstance(value, Runnable) and not _KEPT_BY_IPYTHON.fullmatch(key)
+        """Return the user's agents, teams and workflows by variable, also those of agno."""
+        found = {
+            key: as_runnable(value) for key, value in self.namespace.items() if not _KEPT_BY_IPYTHON.fullmatch(key)
         }
+        return {key: runnable for key, runnable in found.items() if runnable is not None}
 
     def runnables(self) -> list[Runnable]:
         """Return the current runnable, the notebook's agent, and the user's agents."""
@@ -320,7 +331,8 @@ class Notebook:
     def copy_with_model(self, runnable: Runnable, name: str) -> Runnable:
         """Return a copy of the agent with another model."""
         if not isinstance(runnable, Agent):
-            raise InvalidInputError(f"cannot use model {name!r}: {runnable!r} has no model of its own")
+            reason = "has no model of its own" if runnable.model_name is None else "is not an agent of agno_nb"
+            raise InvalidInputError(f"cannot use model {name!r}: {runnable!r} {reason}")
         other = copy.copy(runnable)
         other.model = self.model_named(name)
         return other

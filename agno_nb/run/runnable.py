@@ -34,6 +34,8 @@ class Runnable(RunMethods, SessionMethods, DisplayMethods, ABC):
     agno_keywords: ClassVar[AgnoKeywords] = OF_RUNNABLES
     continuable: ClassVar[frozenset[RunStatus]] = frozenset({RunStatus.PAUSED})
     """Statuses of runs that can be continued."""
+    continues_partial: ClassVar[bool] = True
+    """Whether a new run can start from the partial output of an interrupted one."""
 
     name: str | None = None
     """Display name, stored with each run."""
@@ -137,6 +139,11 @@ class Runnable(RunMethods, SessionMethods, DisplayMethods, ABC):
     def use_notebook_defaults(self) -> None:
         """Use the notebook's model, store and user if none is set, as an agent made in a cell does."""
         self._uses_notebook = True
+
+    @property
+    def model_name(self) -> str | None:
+        """Name of its model, for runnables that are not an :class:`~agno_nb.agent.Agent`; None if it has none."""
+        return None
 
     @property
     def parts(self) -> Sequence[Runnable]:

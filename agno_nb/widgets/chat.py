@@ -13,6 +13,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
 from agno_nb.notebook.agent_cell import sees_images
 from agno_nb.notebook.markdown import plain_title
+from agno_nb.notebook.notebook import as_runnable
 from agno_nb.notebook.render import usage_line
 from agno_nb.redact import displayable, without_controls
 from agno_nb.run.entrypoints import AsyncRunStream
@@ -39,13 +40,13 @@ _NO_SESSION = "New session"
 
 
 @suggest_on_unknown_kwarg({})
-def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
+def chat(agent: Any = None, session_id: str | None = None) -> Chat:
     """Open a chat widget in the output of the cell.
 
     Parameters
     ----------
     agent : Agent, Team or Workflow, optional
-        Defaults to the notebook's agent. One without a store gets the notebook's store.
+        Defaults to the notebook's agent. One without a store gets the notebook's store. It may also be one of agno.
     session_id : str, optional
         The session to continue. Defaults to the current session of the notebook, or of `agent`.
 
@@ -71,9 +72,9 @@ def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     """
     notebook = current_notebook()
     if agent is not None:
-        if not isinstance(agent, Runnable):
+        runnable = as_runnable(agent)
+        if runnable is None:
             raise InvalidInputError(f"{agent!r} is not an agent, team or workflow; pass a session as session_id=...")
-        runnable = agent
         runnable.use_notebook_defaults()
         if runnable.db is None and runnable.current_db is None:
             runnable.db = default_store(notebook)
@@ -315,6 +316,6 @@ def title_of(name: str | None, first_input: str | None, otherwise: str, limit: i
 
 def _model(runnable: Runnable) -> str:
     if not isinstance(runnable, Agent):
-        return runnable.kind.value
+        return runnable.model_name or runnable.kind.value
     model = runnable.resolved_model
     return "demo model" if model.provider == "demo" else model.id
