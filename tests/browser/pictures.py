@@ -13,6 +13,8 @@ import nbformat
 from PIL import Image
 
 from tests.browser.lab import REPOSITORY, Lab, NotebookPage, running_chromium, running_lab
+from tests.fakes.http import FakeServer
+from tests.fakes.strict import calls, says
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -53,6 +55,44 @@ AGAIN = (
     "%%agent\nWhat is my name?",
 )
 
+# Tools of a server, and an agent of agno whose call waits for a person. Its model's answers are scripted.
+SERVER = """%load_ext agno_nb
+%agent --db existing.duckdb
+open("shop_server.py", "w").write('''
+from mcp.server.mcpserver import MCPServer
+
+server = MCPServer("shop")
+
+@server.tool()
+def price_of(item: str) -> float:
+    "Look up the price of an item, in euros."
+    return {"tea": 2.5, "cake": 4.0}[item]
+
+server.run()
+''')
+import sys
+from agno.agent import Agent
+from agno.models.openai import OpenAIChat
+from agno.tools import tool
+from agno_nb.tools.mcp import MCPTools
+
+@tool(requires_confirmation=True)
+def send_refund(order: int, euros: float) -> str:
+    "Refund an order."
+    return f"{euros} euros for order {order}"
+"""
+AGNO_AGENT = """
+model = OpenAIChat('gpt-5-mini', base_url={url!r}, api_key='x')
+clerk = Agent(name='clerk', model=model, tools=[send_refund], telemetry=False)
+"""
+
+EXISTING = (
+    'shop = MCPTools([sys.executable, "shop_server.py"])\n%agent tools shop',
+    '%%agent\nWhat is the price of the item "cake"?',
+    "%%agent clerk\nThe cake of order 1207 was dry. Please refund it.",
+    "%agent approve",
+)
+
 # Earlier prompts, variables in a prompt with the context report, and a query over the store and a DataFrame.
 ASKED = (
     "for text in ('How heavy are Gentoo penguins?', 'And Adelie? And Chinstrap?'):\n"
@@ -89,6 +129,13 @@ WITHOUT_TIMES = """() => document.querySelectorAll('.jp-Notebook .jp-OutputArea'
         text.data = text.data.replace(/^\\d+ ms$| · (\\d+ ms|\\d+\\.\\d s)(?= · )/, '');
     }
 })"""
+DELETE_FIRST = """count => {
+    const notebook = jupyterapp.shell.currentWidget.content;
+    notebook.activeCellIndex = 0;
+    notebook.deselectAll();
+    notebook.extendContiguousSelectionTo(count - 1);
+    return jupyterapp.commands.execute('notebook:delete-cell');
+}"""
 # Nor does which cell happens to be selected.
 DESELECT = """() => {
     document.activeElement.blur();
@@ -125,6 +172,11 @@ def main() -> None:
             notebook.complete(typed, TYPED)
             take_cells(notebook.page, IMAGES / f"sql{suffix}.png", query, typed)
             notebook.page.keyboard.press("Escape")
+        with FakeServer() as server:
+            notebook = existing_tools(context.new_page(), lab, server)
+            for suffix, theme in THEMES.items():
+                notebook.use_theme(theme)
+                take(notebook.page, IMAGES / f"existing{suffix}.png")
         notebook = panels(context.new_page(), lab)
         for suffix, theme in THEMES.items():
             notebook.use_theme(theme)
@@ -144,12 +196,7 @@ def conversation(page: Page, lab: Lab) -> NotebookPage:
     sources = [source.get(cell, cell) for cell in HIDDEN + SHOWN]
     notebook = NotebookPage.open(page, lab, lab.write_notebook("penguins.ipynb", sources))
     notebook.run_all()
-    notebook.page.evaluate(
-        "count => { const notebook = jupyterapp.shell.currentWidget.content; notebook.activeCellIndex = 0;"
-        " notebook.deselectAll(); notebook.extendContiguousSelectionTo(count - 1);"
-        " return jupyterapp.commands.execute('notebook:delete-cell'); }",
-        len(HIDDEN),
-    )
+    notebook.page.evaluate(DELETE_FIRST, len(HIDDEN))
     notebook.save()
     notebook.page.evaluate(PRESENT)
     return notebook
@@ -171,6 +218,21 @@ def prompt_and_query(page: Page, lab: Lab) -> NotebookPage:
         "() => { const outer = document.querySelector('.jp-Notebook .jp-WindowedPanel-outer');"
         " outer.scrollTop = 0; return outer.clientHeight > 2000; }"
     )
+    return notebook
+
+
+def existing_tools(page: Page, lab: Lab, server: FakeServer) -> NotebookPage:
+    """Open a notebook with a call of an MCP server's tool, and an agent of agno whose call was approved."""
+    server.will_say(
+        calls(("send_refund", {"order": 1207, "euros": 4.0})),
+        says("I have refunded the **4 euros** for the cake. Sorry that it was dry!", tokens=64),
+    )
+    cells = [SERVER, AGNO_AGENT.format(url=server.base_url), *EXISTING]
+    notebook = NotebookPage.open(page, lab, lab.write_notebook("existing.ipynb", cells))
+    notebook.run_all()
+    notebook.page.evaluate(DELETE_FIRST, 2)
+    notebook.save()
+    page.evaluate(PRESENT)
     return notebook
 
 
