@@ -173,10 +173,9 @@ def main() -> None:
             take_cells(notebook.page, IMAGES / f"sql{suffix}.png", query, typed)
             notebook.page.keyboard.press("Escape")
         with FakeServer() as server:
-            notebook = existing_tools(context.new_page(), lab, server)
-            for suffix, theme in THEMES.items():
-                notebook.use_theme(theme)
-                take(notebook.page, IMAGES / f"existing{suffix}.png")
+            existing = existing_tools(context.new_page(), lab, server)
+            existing.use_theme("JupyterLab Light")
+            take(existing.page, IMAGES / "existing.png")
         notebook = panels(context.new_page(), lab)
         for suffix, theme in THEMES.items():
             notebook.use_theme(theme)
