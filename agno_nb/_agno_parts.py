@@ -1,11 +1,12 @@
 """Keywords and parts of agno that have no effect here, or that we do not have, each with the reason.
 
-The tables are data: constructors and methods of agents, teams and workflows read them, and the docs print them.
+The tables are data: constructors, methods and modules read them, and the docs print them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, NoReturn
 
 NO_EFFECT = {
@@ -212,6 +213,49 @@ _NO_PROVIDER = (
     "OpenAI's API, or a gateway: 'openrouter:...' or 'litellm:...'"
 )
 
+_NO_REMOTE = "agents, teams or workflows on other machines; a tool, or the function of a step, can call their server"
+_NO_FACTORY = "factories; write a function that returns the agent, team or workflow of a user"
+_NO_CANCELLATIONS = (
+    "cancellations that processes share; call cancel_run(run_id) of agno_nb.run.cancel in the process of the run"
+)
+_NO_APPROVALS = "table of approvals; use @tool(requires_confirmation=True), and `runs_df()` lists the paused runs"
+_NO_CITATIONS = "citations; ask for the sources with an `output_schema` that has a list for them"
+_NO_METRICS_OF_STEPS = "metrics of steps; `run.nested_runs` has the run of each step, with its metrics"
+
+MISSING_NAMES = {
+    **dict.fromkeys(("RemoteAgent", "RemoteTeam", "RemoteWorkflow", "RemoteServerUnavailableError"), _NO_REMOTE),
+    **dict.fromkeys(
+        (
+            "AgentFactory TeamFactory WorkflowFactory BaseFactory RequestContext TrustedContext FactoryError "
+            "FactoryContextRequired FactoryPermissionError FactoryValidationError"
+        ).split(),
+        _NO_FACTORY,
+    ),
+    **dict.fromkeys(
+        ("get_agent_by_id get_agents get_team_by_id get_teams get_workflow_by_id get_workflows ComponentTool").split(),
+        _NO_SAVED,
+    ),
+    **dict.fromkeys(
+        (
+            "get_cancellation_manager set_cancellation_manager BaseRunCancellationManager "
+            "InMemoryRunCancellationManager RedisRunCancellationManager"
+        ).split(),
+        _NO_CANCELLATIONS,
+    ),
+    "CancellationStage": "stages of cancelled runs; the messages and calls of a run show how far it was",
+    **dict.fromkeys(("Approval", "ApprovalType"), _NO_APPROVALS),
+    **dict.fromkeys(("Citations", "UrlCitation", "DocumentCitation"), _NO_CITATIONS),
+    "MessageReferences": _NO_KNOWLEDGE,
+    **dict.fromkeys(("Followups", "FollowupConfig"), MISSING_KEYWORDS["followups"]),
+    "MediaReference": MISSING_KEYWORDS["media_storage"],
+    "UnsupportedMediaError": "own error for media that an API does not accept; catch InvalidInputError",
+    "WorkflowChatInteraction": "class for the turns of a workflow; get_workflow_history() returns them as tuples, and "
+    "get_chat_history() as messages",
+    **dict.fromkeys(("StepMetrics", "WorkflowMetrics"), _NO_METRICS_OF_STEPS),
+    "StepProgress": "progress reports of functions in steps; they can yield text",
+}
+"""Missing names of modules that exist: the part, and the nearest thing that exists."""
+
 MISSING_MODULES = {
     **dict.fromkeys((f"models.{name}" for name in _PROVIDERS.split()), _NO_PROVIDER),
     "knowledge": _NO_KNOWLEDGE,
@@ -227,8 +271,12 @@ MISSING_MODULES = {
     "compression": _NO_COMPRESSION,
     "compaction": _NO_COMPRESSION,
     "filesystem": _NO_FILES,
-    "workflow.remote": "workflows on other machines; a step's function can call them",
-    "workflow.factory": "factories of workflows; write a function that returns the workflow of a user",
+    **dict.fromkeys(("remote", "agent.remote", "team.remote", "workflow.remote"), _NO_REMOTE),
+    **dict.fromkeys(("factory", "agent.factory", "team.factory", "workflow.factory"), _NO_FACTORY),
+    "run.cancellation_management": _NO_CANCELLATIONS,
+    "agent.followup": MISSING_KEYWORDS["followups"],
+    "tools.component": _NO_SAVED,
+    **dict.fromkeys(("approval.types", "db.schemas.approval"), _NO_APPROVALS),
 }
 """Missing modules: the part, and the nearest thing that exists."""
 
@@ -242,3 +290,39 @@ def fail_import(module: str) -> NoReturn:
     """
     part = module.removeprefix("agno_nb.")
     raise ModuleNotFoundError(f"agno_nb has no {MISSING_MODULES[part]}", name=module)
+
+
+def missing_name(module: str, name: str) -> AttributeError | ImportError:
+    """Return the error for a name that a module does not have, to be raised by its ``__getattr__``.
+
+    It is an AttributeError, so that ``hasattr`` works. ``from module import name`` replaces the text of an
+    AttributeError; an ImportError has its own there.
+    """
+    reason = f": agno_nb has no {MISSING_NAMES[name]}" if name in MISSING_NAMES else ""
+    if reason and _imports_a_name(depth=3):
+        return ImportError(f"cannot import name {name!r} from {module!r}{reason}", name=module)
+    return AttributeError(f"module {module!r} has no attribute {name!r}{reason}")
+
+
+def _imports_a_name(depth: int) -> bool:
+    """Whether the caller at `depth` executes ``from ... import``. Other uses of an attribute are other instructions."""
+    from opcode import opmap  # Imported here, because hardly any program needs it.
+
+    caller = sys._getframe(depth)
+    return caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]
+
+
+def explain_missing_names(*modules: str) -> None:
+    """Give imported modules a ``__getattr__`` that explains :data:`MISSING_NAMES`.
+
+    Type checkers do not see it, and so report these names.
+    """
+    for module in modules:
+        sys.modules[module].__dict__["__getattr__"] = _getattr_of(module)
+
+
+def _getattr_of(module: str) -> Callable[[str], NoReturn]:
+    def __getattr__(name: str) -> NoReturn:
+        raise missing_name(module, name)
+
+    return __getattr__

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from agno_nb._agno_parts import explain_missing_names
 from agno_nb.errors import (
     AgnoNbError,
     ContextLengthError,
@@ -36,6 +37,8 @@ __all__ = [
     "SessionBusyError",
     "StopAgentRun",
 ]
+
+explain_missing_names(__name__)
 
 AgnoError = AgnoNbError
 ModelProviderError = ModelError

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 from urllib.parse import urlsplit
 
+from agno_nb._agno_parts import explain_missing_names
 from agno_nb._keywords import typed_kwargs
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import Media
 
 __all__ = ["Audio", "File", "Image", "Video"]
+
+explain_missing_names(__name__)
 
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "image/png",

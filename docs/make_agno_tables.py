@@ -11,7 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
-from agno_nb._agno_parts import MISSING_MODULES, OF_MANAGERS, OF_MODELS, OF_RUNNABLES, OF_SESSIONS, OF_TOOLS
+from agno_nb._agno_parts import (
+    MISSING_MODULES,
+    MISSING_NAMES,
+    OF_MANAGERS,
+    OF_MODELS,
+    OF_RUNNABLES,
+    OF_SESSIONS,
+    OF_TOOLS,
+)
 
 TARGET = Path(__file__).with_name("coming_from_agno.md")
 NAMES = Path(__file__).parents[1] / "tests" / "agno" / "names.toml"
@@ -26,7 +34,7 @@ def document() -> str:
         "no effect of managers": table("keyword | because", by_reason(OF_MANAGERS.no_effect)),
         "no effect of sessions": table("keyword | because", by_reason(OF_SESSIONS.no_effect)),
         "no effect of tools": table("keyword | because", by_reason(OF_TOOLS.no_effect)),
-        "missing": table("agno | agno_nb has no", by_reason({**modules, **OF_RUNNABLES.missing})),
+        "missing": table("agno | agno_nb has no", by_reason({**modules, **MISSING_NAMES, **OF_RUNNABLES.missing})),
         "missing of models": table("keyword | agno_nb has no", by_reason(OF_MODELS.missing)),
         "not here": table("names | part of agno", names_not_here()),
     }

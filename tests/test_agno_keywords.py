@@ -1,4 +1,4 @@
-"""Keywords and modules of agno that have no effect here, or that are missing."""
+"""Keywords, names and modules of agno that have no effect here, or that are missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agno_nb import Agent, ScriptedModel, Team, Workflow
-from agno_nb._agno_parts import MISSING_KEYWORDS, MISSING_MODULES, NO_EFFECT, OF_MODELS
+from agno_nb._agno_parts import MISSING_KEYWORDS, MISSING_MODULES, MISSING_NAMES, NO_EFFECT, OF_MODELS
 from agno_nb.errors import InvalidInputError, UnknownArgumentError
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.openai.client import MODEL_ALIASES
@@ -68,6 +68,46 @@ def test_missing_modules_say_what_there_is(name: str) -> None:
     with pytest.raises(ModuleNotFoundError) as caught:
         import_module(f"agno_nb.{name}.inner")
     assert str(caught.value) == f"agno_nb has no {MISSING_MODULES[name]}"
+
+
+MISSING = [
+    pytest.param("run.cancel", "set_cancellation_manager", id="module"),
+    pytest.param("workflow", "RemoteWorkflow", id="package"),
+    pytest.param("agent", "RemoteAgent", id="package with other lazy names"),
+    pytest.param("agent.agent", "get_agents", id="module of a package"),
+]
+
+
+@pytest.mark.parametrize(("module", "name"), MISSING)
+def test_missing_names_say_what_there_is_wherever_they_are_used(module: str, name: str) -> None:
+    path = f"agno_nb.{module}"
+    imported = import_module(path)
+    reason = f"agno_nb has no {MISSING_NAMES[name]}"
+    # With more than 255 names, the instruction has an extended argument.
+    many = "".join(f"x{i} = 0\n" for i in range(300))
+    for statement in (
+        f"from {path} import {name}",
+        f"from {path} import __doc__, {name} as x",
+        f"{many}from {path} import {name}",
+    ):
+        with pytest.raises(ImportError) as caught:
+            exec(statement)
+        assert str(caught.value) == f"cannot import name {name!r} from {path!r}: {reason}"
+        assert caught.value.name == path
+    with pytest.raises(AttributeError) as unknown:
+        getattr(imported, name)
+    assert str(unknown.value) == f"module {path!r} has no attribute {name!r}: {reason}"
+    assert not hasattr(imported, name)
+    assert getattr(imported, name, None) is None
+
+
+@pytest.mark.parametrize("module", ["run.cancel", "workflow", "agent", "agent.agent"])
+def test_other_names_fail_as_in_any_module(module: str) -> None:
+    path = f"agno_nb.{module}"
+    with pytest.raises(AttributeError, match=f"^module '{path}' has no attribute 'nothing'$"):
+        import_module(path).nothing  # noqa: B018
+    with pytest.raises(ImportError, match=f"^cannot import name 'nothing' from '{path}' \\("):
+        exec(f"from {path} import nothing")
 
 
 PROVIDERS = {

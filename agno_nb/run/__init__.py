@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from agno_nb._agno_parts import explain_missing_names
 from agno_nb.run.context import RunContext
 from agno_nb.types import RunStatus
 
 __all__ = ["RunContext", "RunStatus"]
+
+explain_missing_names(__name__)

@@ -6,6 +6,10 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+from agno_nb._agno_parts import explain_missing_names
+
+explain_missing_names(__name__)
+
 MAX_REQUESTED = 10_000
 """Number of IDs of runs that have not started to remember, the latest ones."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agno_nb._agno_parts import explain_missing_names
 from agno_nb.tools.decorator import tool
 from agno_nb.tools.function import Function, FunctionCall, Tool
 from agno_nb.tools.images import ToolResult
@@ -20,3 +21,5 @@ __all__ = [
     "resolve_tools",
     "tool",
 ]
+
+explain_missing_names(__name__)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from agno_nb._agno_parts import fail_import
+from agno_nb._agno_parts import explain_missing_names
 from agno_nb.types import OnError, OnReject, OnTimeout, StepOutput
 from agno_nb.workflow.agent import WorkflowAgent
 from agno_nb.workflow.cel import CEL_AVAILABLE, validate_cel_expression
@@ -40,10 +38,4 @@ __all__ = [
     "validate_cel_expression",
 ]
 
-_MISSING = {"RemoteWorkflow": "remote", "WorkflowFactory": "factory"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MISSING:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return fail_import(f"{__name__}.{_MISSING[name]}")
+explain_missing_names(__name__, "agno_nb.workflow.types", "agno_nb.workflow.workflow")

@@ -1,6 +1,7 @@
 """agno's public names that concern sessions can be imported here, and its keywords and attributes exist.
 
-`names.toml` lists them. Its tables `not_here` and `missing` have the exceptions, and nothing that is here.
+`names.toml` lists them. Its tables `not_here` and `missing`, and `MISSING_NAMES`, have the exceptions, and nothing that
+is here.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import Any
 
 import pytest
 
-from agno_nb._agno_parts import MISSING_KEYWORDS
+from agno_nb._agno_parts import MISSING_KEYWORDS, MISSING_NAMES
 
 AGNO = tomllib.loads(Path(__file__).with_name("names.toml").read_text(encoding="utf-8"))
-NOT_HERE = [pattern for patterns in AGNO["not_here"].values() for pattern in patterns.split()]
+NOT_HERE = [*MISSING_NAMES, *(pattern for patterns in AGNO["not_here"].values() for pattern in patterns.split())]
 
 
 def rows(table: str) -> list[Any]:
@@ -92,6 +93,16 @@ def assert_missing(table: str, owner: str, found: list[str]) -> None:
 def test_names_can_be_imported_from_the_path_of_agno(module: str, names: list[str]) -> None:
     found = [name for name in are_here(module, names) if not can_be_imported(module, name)]
     assert_missing("names", module, found)
+
+
+@pytest.mark.parametrize(("module", "names"), rows("names"))
+def test_missing_names_say_what_there_is(module: str, names: list[str]) -> None:
+    for name in set(names) & set(MISSING_NAMES):
+        with pytest.raises(ImportError) as caught:
+            exec(f"from agno_nb.{module} import {name}")
+        # Without the first words if it is the error of a missing module.
+        text = f"agno_nb has no {MISSING_NAMES[name]}"
+        assert str(caught.value).removeprefix(f"cannot import name {name!r} from 'agno_nb.{module}': ") == text
 
 
 @pytest.mark.parametrize(("path", "names"), rows("parameters"))

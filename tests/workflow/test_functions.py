@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -136,16 +135,6 @@ def test_expressions_are_evaluated_with_the_values_of_their_place(monkeypatch: p
     assert line.run("hi", additional_data={"n": 1}).content == "<HI>"
     with pytest.raises(InvalidInputError, match=r"'1 \+' is not a CEL expression"):
         Condition("1 +", [upper])
-
-
-@pytest.mark.parametrize(("module", "name"), [("remote", "RemoteWorkflow"), ("factory", "WorkflowFactory")])
-def test_parts_of_agno_that_we_do_not_have_say_so(module: str, name: str) -> None:
-    with pytest.raises(ModuleNotFoundError, match="agno_nb has no"):
-        __import__(f"agno_nb.workflow.{module}")
-    with pytest.raises(ModuleNotFoundError, match="agno_nb has no"):
-        getattr(
-            importlib.import_module("agno_nb.workflow"), {"remote": "RemoteWorkflow"}.get(module, "WorkflowFactory")
-        )
 
 
 async def test_a_function_that_is_cancelled_before_its_loop_runs_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:

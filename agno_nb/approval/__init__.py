@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from agno_nb._agno_parts import explain_missing_names
 from agno_nb.errors import InvalidInputError
+
+explain_missing_names(__name__)
 
 
 def approval(*_: object, **__: object) -> NoReturn:

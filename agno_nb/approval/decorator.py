@@ -1,0 +1,5 @@
+"""agno's path of :func:`approval`."""
+
+from agno_nb.approval import approval
+
+__all__ = ["approval"]
