@@ -35,7 +35,7 @@ def cell(name, code):
         shell.run_cell(code).raise_error()
 """
 END = "\nprint(json.dumps(times))"
-LOAD = 'with timed("%load_ext agno_nb"):\n    shell.run_line_magic("load_ext", "agno_nb")\n'
+LOAD = 'cell("%load_ext agno_nb", "%load_ext agno_nb")\n'
 STRUCTURED = """
 from pydantic import BaseModel
 from agno_nb import Agent

@@ -35,7 +35,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
         partial(ipython.input_transformers_cleanup.remove, pass_to_magics),
     ]
     magics.show_previous_session()
-    start_preloading(magics.settings.model)
+    magics.undo.append(start_preloading(ipython, magics.settings.model))
 
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -21,7 +24,7 @@ shell = InteractiveShell.instance()
 
 WITHOUT_PRELOADING = f"""{SHELL}
 from agno_nb.notebook import preload
-preload.start_preloading = lambda model: None
+preload.start_preloading = lambda shell, model: lambda: None
 shell.run_line_magic("load_ext", "agno_nb")
 """
 
@@ -99,6 +102,48 @@ def test_the_sdk_is_preloaded_at_once_if_the_model_needs_it(
     assert needs_sdk(model) is expected
     *first, last = islice(preload._modules(model), len(preload.FOR_A_CELL) + 1)
     assert (tuple(first), last == "openai") == (preload.FOR_A_CELL, expected)
+
+
+class Events:
+    """IPython's events of cells."""
+
+    def __init__(self) -> None:
+        self.callbacks: dict[str, Callable[..., None]] = {}
+
+    def register(self, name: str, callback: Callable[..., None]) -> None:
+        self.callbacks[name] = callback
+
+    def unregister(self, name: str, callback: Callable[..., None]) -> None:
+        assert self.callbacks.pop(name) is callback
+
+
+def test_nothing_is_preloaded_while_a_cell_is_executed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that import a package and its module at the same time can wait for each other."""
+    begun = {name: threading.Event() for name in ("a", "b")}
+    release = threading.Event()
+    imported: list[str] = []
+
+    def load(name: str) -> None:
+        imported.append(name)
+        begun[name].set()
+        assert release.wait(30)
+
+    monkeypatch.setattr(preload, "import_module", load)
+    monkeypatch.setattr(preload, "_modules", lambda model: iter(begun))
+    shell: Any = SimpleNamespace(events=Events())
+    undo = preload.start_preloading(shell, None)
+    cell_begins, cell_ends = (shell.events.callbacks[name] for name in ("pre_run_cell", "post_run_cell"))
+    cell_ends("the result of %load_ext")
+    assert begun["a"].wait(30)
+    cell = threading.Thread(target=cell_begins, args=("the next cell",))
+    cell.start()
+    release.set()
+    cell.join(30)
+    assert (cell.is_alive(), imported) == (False, ["a"])
+    cell_ends("its result")
+    assert begun["b"].wait(30)
+    undo()
+    assert shell.events.callbacks == {}
 
 
 def test_a_package_is_preloaded_before_its_modules() -> None:
