@@ -241,7 +241,7 @@ class Notebook:
 
     def add_tools(self, added: Sequence[Any]) -> None:
         """Add tools or toolkits to the agent's, or replace those of the same name."""
-        agent = self._own_agent("`%agent tools`")
+        agent = self.own_agent("`%agent tools`")
         replaced = {name_of(tool) for tool in added}
         tools: list[Any] = [*(tool for tool in agent.listed_tools if name_of(tool) not in replaced), *added]
         # Reject an invalid tool now, because it would make every later cell fail.
@@ -362,11 +362,12 @@ class Notebook:
         self.agent.instructions = self._instructions()
 
     def _configure(self, setting: str, **attributes: Any) -> None:
-        agent = self._own_agent(setting)
+        agent = self.own_agent(setting)
         for name, value in attributes.items():
             setattr(agent, name, value)
 
-    def _own_agent(self, setting: str) -> Agent:
+    def own_agent(self, setting: str) -> Agent:
+        """Return the agent in use, or raise an InvalidInputError if it is a team, a workflow or not of this package."""
         if not isinstance(self.runnable, Agent):
             raise InvalidInputError(
                 f"{setting} requires an agent, and this notebook uses {self.runnable!r}; switch with `%agent use NAME`"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 def use_tools(notebook: Notebook, words: list[str]) -> None:
     """Add functions or MCP servers to the tools of the agent, or list its tools."""
+    if words:
+        notebook.own_agent("`%agent tools`")
     if len(words) == 2 and words[0] == "add" and words[1] not in notebook.namespace:
         servers = _servers(notebook, words[1])
         notebook.add_tools(servers)
