@@ -367,7 +367,7 @@ class Notebook:
             setattr(agent, name, value)
 
     def own_agent(self, setting: str) -> Agent:
-        """Return the agent in use, or raise an InvalidInputError if it is a team, a workflow or not of this package."""
+        """Return the agent in use, or raise an InvalidInputError if it is a workflow, or not of this package."""
         if not isinstance(self.runnable, Agent):
             raise InvalidInputError(
                 f"{setting} requires an agent, and this notebook uses {self.runnable!r}; switch with `%agent use NAME`"
