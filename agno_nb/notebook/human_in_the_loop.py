@@ -104,12 +104,14 @@ def ask_at_prompt(
     runnable: Runnable,
     run: RunOutput,
     options: RunOptions,
-    read: Callable[[str], str] = input,
+    read: Callable[[str], str] | None = None,
 ) -> RunOutput:
     """Resolve all requirements of a run at the keyboard until it has ended, and return the run.
 
     It continues with the same agent and options. If the front end cannot prompt for input, the run stays paused.
     """
+    # Looked up here, because a kernel replaces `input` while a cell is executed.
+    read = read or input
     continue_options = {name: value for name, value in options.items() if name in ContinueOptions.__annotations__}
     while run.is_paused:
         try:

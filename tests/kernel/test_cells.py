@@ -118,7 +118,7 @@ def test_a_failing_run_fails_the_cell_in_one_line_and_the_next_cell_works(kernel
         ("%%agent", "the cell has no prompt; write it on the lines below %%agent"),
         ("%agent new plans", "`%agent new` takes nothing more, got 'plans'"),
         ("def any(**options) -> str: ...\n%agent tools any", "tool 'any' has a parameter **options"),
-        ("import pandas; df = pandas.DataFrame({'a': [1, 2]})\n%agent tools df", "not a 0 1 1 2 of type pandas.DataFrame"),
+        ("import pandas; df = pandas.DataFrame({'a': [1]})\n%agent tools df", "not a 0 1 of type pandas.DataFrame"),
         ("%agent tools weather", "no function is named 'weather' in this notebook: define it in a cell first"),
         ("%agent --budget lots", "invalid amount 'lots'; pass US dollars such as 0.50, or off"),
         ("%agent --history many", "invalid number of runs 'many'; pass a number such as 5, or 0 for none"),
