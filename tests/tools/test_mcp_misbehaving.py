@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import select
 import subprocess
 import sys
 import textwrap
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +143,19 @@ def test_a_missing_program_is_an_error() -> None:
 
 
 def test_a_child_of_a_server_that_has_ended_is_ended_too(starts: Path) -> None:
-    tools = server("dies with a child", starts)
-    called(tools, "go")
-    run_blocking(tools.close())
-    pid = int(starts.with_suffix(".child").read_text())
-    with suppress(psutil.NoSuchProcess):
-        # It is a child of the init process by now, which need not have noticed its end.
-        assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    # Only the child keeps the pipe open for writing, so that its end is the end of the pipe.
+    pipe = starts.with_suffix(".child")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        tools = server("dies with a child", starts)
+        called(tools, "go")
+        run_blocking(tools.close())
+        ended, _, _ = select.select([reader], [], [], 30)
+        assert ended
+        assert os.read(reader, 1) == b""
+    finally:
+        os.close(reader)
 
 
 def test_a_server_that_ignores_the_end_of_its_input_is_killed(starts: Path, monkeypatch: pytest.MonkeyPatch) -> None:

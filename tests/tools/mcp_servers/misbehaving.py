@@ -59,9 +59,9 @@ def go(request: dict[str, Any]) -> dict[str, Any] | None:
     if HOW == "is killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if HOW == "dies with a child":
-        # The child holds stdout open.
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        STARTS.with_suffix(".child").write_text(str(child.pid))
+        # The child holds stdout open, and a file, by which a test notices its end.
+        with STARTS.with_suffix(".child").open("wb") as file:
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], pass_fds=[file.fileno()])
         os._exit(3)
     if HOW == "hangs":
         signal.pause()
