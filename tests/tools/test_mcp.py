@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -268,21 +269,46 @@ def test_a_session_needs_its_event_loop() -> None:
         MCPTools(session=object())
 
 
-@pytest.fixture(scope="module", params=["streamable-http", "sse"])
-def http_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """Return the transport and URL of a server in another process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [*FRIENDLY, request.param, str(port)]
+@contextmanager
+def serving(transport: str, port: int) -> Iterator[None]:
+    """Run a server in another process."""
+    command = [*FRIENDLY, transport, str(port)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:  # uvicorn's log.
         if "running on" in line:
             break
-    yield request.param, f"http://127.0.0.1:{port}/{'sse' if request.param == 'sse' else 'mcp'}"
-    process.terminate()
-    process.communicate()
+    try:
+        yield
+    finally:
+        process.kill()  # It would wait for the end of open streams otherwise.
+        process.communicate()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="module", params=["streamable-http", "sse"])
+def http_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """Return the transport and URL of a server in another process."""
+    port = free_port()
+    with serving(request.param, port):
+        yield request.param, f"http://127.0.0.1:{port}/{'sse' if request.param == 'sse' else 'mcp'}"
+
+
+def test_a_session_that_a_restarted_server_does_not_know_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    port = free_port()
+    tools = MCPTools(url=f"http://127.0.0.1:{port}/mcp")
+    for _ in range(2):
+        with serving("streamable-http", port):
+            made = call_once(tools, "add", a=1, b=2)
+            assert (made.result, made.tool_call_error) == ("3", False)
+    run_blocking(tools.close())
 
 
 def test_a_server_is_used_over_http(http_server: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,16 @@ def test_an_invalid_result_is_an_error_and_the_server_is_started_again(starts: P
     run_blocking(tools.close())
 
 
+@pytest.mark.parametrize("code", ["-32000", "-32001", "-32603"])
+def test_an_error_of_any_code_has_the_servers_message(code: str, starts: Path) -> None:
+    # The SDK uses the first two for closed connections and time limits.
+    tools = server(code, starts)
+    refused, after = called(tools, "go", "starts")
+    assert (refused.result, refused.tool_call_error) == ("MCP server 'odd': the quota is used up", True)
+    assert after.value == "1"
+    run_blocking(tools.close())
+
+
 def test_a_call_without_an_answer_leaves_a_server_that_answers_others(starts: Path) -> None:
     tools = server("is silent", starts, timeout_seconds=0.3)
     late, after = called(tools, "go", "starts")

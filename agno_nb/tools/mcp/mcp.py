@@ -14,7 +14,7 @@ from agno_nb.event_loop import is_on_loop, run_awaiting, run_blocking
 from agno_nb.redact import displayable, warn
 from agno_nb.tools.function import Tool
 from agno_nb.tools.invoke import call_sync_or_async, matching_kwargs
-from agno_nb.tools.mcp.connection import Connection, ConnectionSettings, ServerCall, current_call
+from agno_nb.tools.mcp.connection import Connection, ConnectionSettings, ServerCall, SessionEnded, current_call
 from agno_nb.tools.mcp.log import ServerLog
 from agno_nb.tools.mcp.params import (
     Endpoint,
@@ -305,7 +305,11 @@ class MCPTools(Toolkit):
             call = current_call.get() or ServerCall()
             try:
                 peer = await self._peer(call.injected)
-                result = await peer.call(described.name, arguments, call)
+                try:
+                    result = await peer.call(described.name, arguments, call)
+                except SessionEnded:
+                    peer = await self._peer(call.injected)  # A new session.
+                    result = await peer.call(described.name, arguments, call)
             except ToolServerError as error:
                 call.error = str(error)
                 raise

@@ -98,7 +98,9 @@ def main() -> None:
         elif method == "tools/call":
             name = request["params"]["name"]
             answer = result(STARTS.read_text()) if name == "starts" else go(request)
-            if answer is not None:
+            if HOW.startswith("-") and name == "go":
+                send({"id": number, "error": {"code": int(HOW), "message": "the quota is used up"}})
+            elif answer is not None:
                 send({"id": number, "result": answer})
         elif number is not None:
             send({"id": number, "result": {}})
