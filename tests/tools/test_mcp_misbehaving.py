@@ -22,6 +22,7 @@ from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools.mcp import MCPTools
 from agno_nb.tools.mcp.results import MAX_TEXT
 from agno_nb.types import ToolCall
+from tests.tools.mcp_servers.misbehaving import HARD, HARD_TO_CHECK
 from tests.tools.mcp_soak import soak
 
 SERVER = str(Path(__file__).parent / "mcp_servers" / "misbehaving.py")
@@ -61,8 +62,8 @@ AGAIN = "it is started again at the next call"
         ),
         (
             "wrong schema",
-            "MCP server 'odd' returned an invalid result: Invalid structured content returned by tool go: 'many' is "
-            f"not of type 'integer'; {AGAIN}",
+            "MCP server 'odd' returned an invalid result: the structured content of go does not match its schema: "
+            f"'many' is not of type 'integer'; {AGAIN}",
         ),
     ],
 )
@@ -188,8 +189,28 @@ def test_unusable_tools_are_left_out_with_a_warning(starts: Path) -> None:
         "the tool 'invalid' of MCP server 'odd' is left out: its schema is not valid: 'wat' is not valid under any of "
         "the given schemas",
         "the tool 'remote' of MCP server 'odd' is left out: its schema refers to another document",
+        "the tool 'broken' of MCP server 'odd' is left out: its schema refers to '#/$defs/b', which it does not have",
+        "the tool 'long' of MCP server 'odd' is left out: its schema has more than 100,000 characters",
         "the tool 'go od' of MCP server 'odd' is left out: another one has the name 'go_od' too",
     ]
+    run_blocking(tools.close())
+
+
+@pytest.mark.parametrize("how", [*HARD_TO_CHECK])
+def test_schemas_that_take_for_ever_are_not_checked_to_the_end(how: str, starts: Path) -> None:
+    tools = server(how, starts)
+    arguments = {HARD: 1} if how == "pattern of names" else {"x": HARD}
+    (made,) = Agent(ScriptedModel([call("go", **arguments), "ok"]), tools=[tools]).run("x").tools
+    assert (made.value, made.tool_call_error) == (arguments, False)
+    run_blocking(tools.close())
+
+
+def test_a_tool_that_is_withdrawn_fails_no_run(starts: Path) -> None:
+    tools = server("withdraws a tool", starts, confirm=["extra"])
+    called(tools, "go")
+    assert [each.name for each in tools.tools] == ["go", "extra"]
+    (made,) = called(tools, "go")
+    assert (made.value, [each.name for each in tools.tools]) == ("done", ["go", "starts"])
     run_blocking(tools.close())
 
 

@@ -25,6 +25,7 @@ from agno_nb.redact import displayable
 from agno_nb.tools.mcp import elicitation
 from agno_nb.tools.mcp.log import ServerLog
 from agno_nb.tools.mcp.params import Address, Endpoint
+from agno_nb.tools.mcp.schemas import problems
 from agno_nb.tools.mcp.stdio import Command, ServerProcess
 from agno_nb.types import JsonDict, UserInputField, one_line, shorten
 
@@ -64,6 +65,8 @@ class ServerCall:
     """The fields that the server asked for and that have no value yet."""
     injected: Mapping[str, Any] = field(default_factory=dict)
     """The arguments that the runtime injects into tools, for the function that returns headers."""
+    output_schema: JsonDict | None = None
+    """The schema of the tool's structured content."""
     error: str | None = None
     """The error for the model, if the call failed."""
     num_questions: int = 0
@@ -191,6 +194,8 @@ class Connection:
                         message_handler=self._receive,
                     )
                 )
+            # `call` checks the results: a check of the SDK's may take for ever.
+            self.client.session.validate_tool_result = _skip_check  # type: ignore[method-assign]
             self._opened.set_result(None)
             await self._closing.wait()
 
@@ -258,6 +263,7 @@ class Connection:
             async with asyncio.timeout(self.settings.timeout_s) as call.deadline:
                 call.timeout_s = self.settings.timeout_s
                 result = await self.client.call_tool(name, arguments, progress_callback=call.report)
+            _check_output(name, result, call.output_schema)
         except Exception as error:
             if call.requested:
                 raise InputRequired(call.requested) from None
@@ -318,6 +324,19 @@ class Connection:
         except Exception:
             return False
         return True
+
+
+async def _skip_check(name: str, result: CallToolResult) -> None: ...
+
+
+def _check_output(name: str, result: CallToolResult, schema: JsonDict | None) -> None:
+    """Raise a ValueError if structured content does not match its schema."""
+    if schema is None or result.is_error:
+        return
+    if result.structured_content is None and "structured_content" not in result.model_fields_set:
+        raise ValueError(f"{name} has an output schema, but returned no structured content")
+    if found := problems(schema, result.structured_content):
+        raise ValueError(f"the structured content of {name} does not match its schema: {found[0].message}")
 
 
 async def _http_transport(

@@ -26,8 +26,9 @@ from agno_nb.tools.mcp.params import (
     shown_address,
 )
 from agno_nb.tools.mcp.results import error_text, value_of
+from agno_nb.tools.mcp.schemas import schema_problem
 from agno_nb.tools.mcp.server import Listing, Peer, Server, UserSession, list_all, list_tools
-from agno_nb.tools.mcp.server_tool import CallFailed, ServerTool, schema_problem
+from agno_nb.tools.mcp.server_tool import CallFailed, ServerTool
 from agno_nb.tools.toolkit import Toolkit
 from agno_nb.types import shorten, valid_tool_name
 
@@ -276,7 +277,8 @@ class MCPTools(Toolkit):
         lists = {"include_tools": self.include_tools, "exclude_tools": self.exclude_tools, "confirm": confirm}
         for setting, names in {**lists, **self._lists}.items():
             for name in names:
-                if name not in known:
+                # A name that was right once is not wrong because the server has withdrawn the tool.
+                if name not in known and not self.initialized:
                     raise InvalidInputError(
                         f"MCP server {self.name!r} has no tool {displayable(name)!r} for {setting}: "
                         f"{displayable(nearest(name, known))}"
@@ -301,8 +303,13 @@ class MCPTools(Toolkit):
             self.instructions = shorten(listing.instructions or "", MAX_DESCRIPTION) or None
 
     def _tool(self, described: types.Tool, name: str) -> Tool:
+        output_schema = described.output_schema
+        if output_schema is not None and schema_problem(output_schema) is not None:
+            output_schema = None
+
         async def call_server(**arguments: Any) -> Any:
             call = current_call.get() or ServerCall()
+            call.output_schema = output_schema
             try:
                 peer = await self._peer(call.injected)
                 try:
