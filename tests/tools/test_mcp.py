@@ -8,6 +8,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -394,6 +395,42 @@ def test_keys_of_a_server_are_not_shown() -> None:
     tools = MCPTools(url="http://user:opensesame1@host/mcp?key=12345678", headers={"Authorization": "Bearer zyxw-9876"})
     assert tools.shown_address == "http://[redacted]@host/mcp"
     assert "zyxw-9876" not in redact(f"the server says zyxw-9876, {tools.address}")
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("npx server --api-key KEY", "server"),
+        ("npx --api-key KEY server", "server"),
+        ("npx server --token=KEY", "server"),
+        ("docker run -e SHOP_TOKEN=KEY image", "image"),
+        ("npx mcp-remote https://host/mcp?x=1&api_key=KEY&y=2", "mcp-remote"),
+        ("npx mcp-remote https://host/mcp --header 'Authorization: Bearer KEY'", "mcp-remote"),
+        ("npx mcp-remote https://host/mcp --header X-Api-Key:KEY", "mcp-remote"),
+    ],
+)
+def test_keys_in_a_command_are_not_shown(command: str, name: str) -> None:
+    key = f"qwer-{zlib.crc32(command.encode())}"
+    tools = MCPTools(command.replace("KEY", key))
+    assert tools.name == name
+    assert key not in tools.shown_address
+    assert redact(f"bad key {key}") == "bad key [redacted]"
+
+
+@pytest.mark.parametrize("argument", ["--author=Ada-Lovelace-1815", "https://host:8080/auth", "--port=80808080", "a=1"])
+def test_other_arguments_are_shown(argument: str) -> None:
+    assert argument in MCPTools(["npx", "server", argument]).shown_address
+
+
+def test_keys_in_the_url_and_from_a_header_provider_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    tools = MCPTools(
+        url=f"http://127.0.0.1:{free_port()}/mcp?api_key=asdf-4711-qwer",
+        header_provider=lambda: {"Authorization": "Bearer dyna-0815-mite"},
+    )
+    with pytest.raises(ToolServerError):
+        call_once(tools, "add")
+    assert redact("asdf-4711-qwer, dyna-0815-mite") == "[redacted], [redacted]"
 
 
 def test_a_toolkit_can_be_pickled_and_connects_again() -> None:

@@ -303,7 +303,7 @@ class Connection:
         return ToolServerError(f"{server} returned an invalid result: {_reason(error)}; {restarted}")
 
     def _is_closed(self, error: MCPError) -> bool:
-        """Whether an error is the SDK's own for a closed connection. Servers use its code for errors of theirs."""
+        """Whether an error is the SDK's own for a closed connection. Servers also use its code for other errors."""
         from mcp.types import CONNECTION_CLOSED
 
         if error.code != CONNECTION_CLOSED:
