@@ -21,7 +21,7 @@ from agno_nb.event_loop import run_blocking
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools.mcp import MCPTools
 from agno_nb.tools.mcp.results import MAX_TEXT
-from agno_nb.types import ToolCall
+from agno_nb.types import RunEvent, ToolCall
 from tests.tools.mcp_servers.misbehaving import HARD, HARD_TO_CHECK
 from tests.tools.mcp_soak import soak
 
@@ -202,6 +202,15 @@ def test_schemas_that_take_for_ever_are_not_checked_to_the_end(how: str, starts:
     arguments = {HARD: 1} if how == "pattern of names" else {"x": HARD}
     (made,) = Agent(ScriptedModel([call("go", **arguments), "ok"]), tools=[tools]).run("x").tools
     assert (made.value, made.tool_call_error) == (arguments, False)
+    run_blocking(tools.close())
+
+
+def test_the_message_of_progress_is_cut(starts: Path) -> None:
+    tools = server("long progress", starts)
+    events = Agent(ScriptedModel([call("go"), "ok"]), tools=[tools]).run("x", stream=True, stream_events=True)
+    (progress,) = [event for event in events if event.event is RunEvent.tool_call_progress]
+    assert progress.details is not None
+    assert len(progress.details["message"]) == 2_000
     run_blocking(tools.close())
 
 

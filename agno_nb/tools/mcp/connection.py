@@ -82,6 +82,7 @@ class ServerCall:
         if loop.time() < self._next_event_at:
             return
         self._next_event_at = loop.time() + _PROGRESS_INTERVAL_S
+        message = shorten(message, _MESSAGE_LIMIT) if message else message
         done = f"{progress:g} of {total:g}" if total is not None else f"{progress:g}"
         text = f"{done}: {message}" if message else done
         self.on_progress(displayable(shorten(text, 200)), {"progress": progress, "total": total, "message": message})

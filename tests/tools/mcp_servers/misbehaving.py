@@ -83,6 +83,10 @@ def result(text: str, **more: Any) -> dict[str, Any]:
 def go(request: dict[str, Any]) -> dict[str, Any] | None:
     """Misbehave in a call."""
     global has_withdrawn
+    if HOW == "long progress":
+        token = request["params"]["_meta"]["progressToken"]
+        progress = {"progressToken": token, "progress": 1, "message": "x" * LONG}
+        send({"method": "notifications/progress", "params": progress})
     if HOW == "withdraws a tool":
         has_withdrawn = True
         send({"method": "notifications/tools/list_changed"})
