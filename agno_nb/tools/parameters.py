@@ -264,14 +264,16 @@ class SchemaParameters(Parameters):
         arguments = json_object(text or "{}")
         if arguments is None:
             raise InvalidArguments("- arguments: not a JSON object")
-        validator = import_jsonschema().validators.validator_for(self._schema)(self._schema)
         problems = [
-            f"- {'.'.join(map(str, each.path)) or 'arguments'}: {each.message}"
-            for each in validator.iter_errors(arguments)
+            f"- {'.'.join(map(str, each.path)) or 'arguments'}: {each.message}" for each in self._problems(arguments)
         ]
         if problems:
             raise InvalidArguments("\n".join(shorten(each, _MAX_PROBLEM_LENGTH) for each in problems[:_MAX_PROBLEMS]))
         return arguments
+
+    def _problems(self, arguments: JsonDict) -> list[Any]:
+        validator: Any = import_jsonschema().validators.validator_for(self._schema)(self._schema)
+        return [*validator.iter_errors(arguments)]
 
 
 def check_schema(name: str, schema: Any) -> None:

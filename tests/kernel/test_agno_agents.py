@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -115,3 +115,34 @@ def test_neither_agno_nor_its_adapter_is_loaded_before_it_is_used(new_kernel: Ke
         "import sys; print([name for name in sys.modules if 'integrations' in name or name == 'agno'])"
     )
     assert loaded.printed.strip() == "[]"
+
+
+def test_a_run_of_a_killed_kernel_is_interrupted_and_its_session_goes_on(
+    server: FakeServer, start_kernel: Callable[[], Kernel]
+) -> None:
+    first = start_kernel()
+    first.run("%load_ext agno_nb")
+    first.run(AGENT.format(url=server.base_url))
+    server.will_say(says("Once upon a", then="stall"))
+    killed: list[bool] = []
+
+    def kill(output: dict[str, Any]) -> None:
+        if "upon" in str(output["content"]) and not killed:
+            killed.append(True)
+            first.kill()
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        first.run("%%agent clerk -s talk\nTell me a story.", cell_id="c1", on_output=kill)
+    second = start_kernel()
+    second.run("%load_ext agno_nb")
+    second.run(AGENT.format(url=server.base_url))
+    server.will_say(says("Hello again."))
+    assert "Hello again." in second.run("%%agent clerk -s talk\nTell me a story.", cell_id="c2").shown
+    cut_off, whole = runs(second)
+    assert (cut_off["run_index"], whole["run_index"], whole["status"]) == (0, 1, "COMPLETED")
+    assert [*DuckDb(second.folder / "agno_nb.duckdb").runs_df()["interrupted"]] == [True, False]
+
+
+class _Killed(Exception):
+    """The kernel was killed, and does not answer any more."""

@@ -8,7 +8,9 @@ import pickle
 import socket
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -268,21 +270,46 @@ def test_a_session_needs_its_event_loop() -> None:
         MCPTools(session=object())
 
 
-@pytest.fixture(scope="module", params=["streamable-http", "sse"])
-def http_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """Return the transport and URL of a server in another process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [*FRIENDLY, request.param, str(port)]
+@contextmanager
+def serving(transport: str, port: int) -> Iterator[None]:
+    """Run a server in another process."""
+    command = [*FRIENDLY, transport, str(port)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:  # uvicorn's log.
         if "running on" in line:
             break
-    yield request.param, f"http://127.0.0.1:{port}/{'sse' if request.param == 'sse' else 'mcp'}"
-    process.terminate()
-    process.communicate()
+    try:
+        yield
+    finally:
+        process.kill()  # It would wait for the end of open streams otherwise.
+        process.communicate()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="module", params=["streamable-http", "sse"])
+def http_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """Return the transport and URL of a server in another process."""
+    port = free_port()
+    with serving(request.param, port):
+        yield request.param, f"http://127.0.0.1:{port}/{'sse' if request.param == 'sse' else 'mcp'}"
+
+
+def test_a_session_that_a_restarted_server_does_not_know_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    port = free_port()
+    tools = MCPTools(url=f"http://127.0.0.1:{port}/mcp")
+    for _ in range(2):
+        with serving("streamable-http", port):
+            made = call_once(tools, "add", a=1, b=2)
+            assert (made.result, made.tool_call_error) == ("3", False)
+    run_blocking(tools.close())
 
 
 def test_a_server_is_used_over_http(http_server: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,6 +395,42 @@ def test_keys_of_a_server_are_not_shown() -> None:
     tools = MCPTools(url="http://user:opensesame1@host/mcp?key=12345678", headers={"Authorization": "Bearer zyxw-9876"})
     assert tools.shown_address == "http://[redacted]@host/mcp"
     assert "zyxw-9876" not in redact(f"the server says zyxw-9876, {tools.address}")
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("npx server --api-key KEY", "server"),
+        ("npx --api-key KEY server", "server"),
+        ("npx server --token=KEY", "server"),
+        ("docker run -e SHOP_TOKEN=KEY image", "image"),
+        ("npx mcp-remote https://host/mcp?x=1&api_key=KEY&y=2", "mcp-remote"),
+        ("npx mcp-remote https://host/mcp --header 'Authorization: Bearer KEY'", "mcp-remote"),
+        ("npx mcp-remote https://host/mcp --header X-Api-Key:KEY", "mcp-remote"),
+    ],
+)
+def test_keys_in_a_command_are_not_shown(command: str, name: str) -> None:
+    key = f"qwer-{zlib.crc32(command.encode())}"
+    tools = MCPTools(command.replace("KEY", key))
+    assert tools.name == name
+    assert key not in tools.shown_address
+    assert redact(f"bad key {key}") == "bad key [redacted]"
+
+
+@pytest.mark.parametrize("argument", ["--author=Ada-Lovelace-1815", "https://host:8080/auth", "--port=80808080", "a=1"])
+def test_other_arguments_are_shown(argument: str) -> None:
+    assert argument in MCPTools(["npx", "server", argument]).shown_address
+
+
+def test_keys_in_the_url_and_from_a_header_provider_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    tools = MCPTools(
+        url=f"http://127.0.0.1:{free_port()}/mcp?api_key=asdf-4711-qwer",
+        header_provider=lambda: {"Authorization": "Bearer dyna-0815-mite"},
+    )
+    with pytest.raises(ToolServerError):
+        call_once(tools, "add")
+    assert redact("asdf-4711-qwer, dyna-0815-mite") == "[redacted], [redacted]"
 
 
 def test_a_toolkit_can_be_pickled_and_connects_again() -> None:

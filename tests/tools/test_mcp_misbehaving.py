@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import select
 import subprocess
 import sys
 import textwrap
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from agno_nb.event_loop import run_blocking
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools.mcp import MCPTools
 from agno_nb.tools.mcp.results import MAX_TEXT
-from agno_nb.types import ToolCall
+from agno_nb.types import RunEvent, ToolCall
+from tests.tools.mcp_servers.misbehaving import HARD, HARD_TO_CHECK
 from tests.tools.mcp_soak import soak
 
 SERVER = str(Path(__file__).parent / "mcp_servers" / "misbehaving.py")
@@ -61,8 +62,8 @@ AGAIN = "it is started again at the next call"
         ),
         (
             "wrong schema",
-            "MCP server 'odd' returned an invalid result: Invalid structured content returned by tool go: 'many' is "
-            f"not of type 'integer'; {AGAIN}",
+            "MCP server 'odd' returned an invalid result: the structured content of go does not match its schema: "
+            f"'many' is not of type 'integer'; {AGAIN}",
         ),
     ],
 )
@@ -80,6 +81,16 @@ def test_an_invalid_result_is_an_error_and_the_server_is_started_again(starts: P
     assert broken.tool_call_error
     assert first_line(broken).startswith("MCP server 'odd' returned an invalid result: ")
     assert after.value == "2"
+    run_blocking(tools.close())
+
+
+@pytest.mark.parametrize("code", ["-32000", "-32001", "-32603"])
+def test_an_error_of_any_code_has_the_servers_message(code: str, starts: Path) -> None:
+    # The SDK uses the first two for closed connections and time limits.
+    tools = server(code, starts)
+    refused, after = called(tools, "go", "starts")
+    assert (refused.result, refused.tool_call_error) == ("MCP server 'odd': the quota is used up", True)
+    assert after.value == "1"
     run_blocking(tools.close())
 
 
@@ -143,13 +154,19 @@ def test_a_missing_program_is_an_error() -> None:
 
 
 def test_a_child_of_a_server_that_has_ended_is_ended_too(starts: Path) -> None:
-    tools = server("dies with a child", starts)
-    called(tools, "go")
-    run_blocking(tools.close())
-    pid = int(starts.with_suffix(".child").read_text())
-    with suppress(psutil.NoSuchProcess):
-        # It is a child of the init process by now, which need not have noticed its end.
-        assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    # Only the child keeps the pipe open for writing, so that its end is the end of the pipe.
+    pipe = starts.with_suffix(".child")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        tools = server("dies with a child", starts)
+        called(tools, "go")
+        run_blocking(tools.close())
+        ended, _, _ = select.select([reader], [], [], 30)
+        assert ended
+        assert os.read(reader, 1) == b""
+    finally:
+        os.close(reader)
 
 
 def test_a_server_that_ignores_the_end_of_its_input_is_killed(starts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,8 +189,37 @@ def test_unusable_tools_are_left_out_with_a_warning(starts: Path) -> None:
         "the tool 'invalid' of MCP server 'odd' is left out: its schema is not valid: 'wat' is not valid under any of "
         "the given schemas",
         "the tool 'remote' of MCP server 'odd' is left out: its schema refers to another document",
+        "the tool 'broken' of MCP server 'odd' is left out: its schema refers to '#/$defs/b', which it does not have",
+        "the tool 'long' of MCP server 'odd' is left out: its schema has more than 100,000 characters",
         "the tool 'go od' of MCP server 'odd' is left out: another one has the name 'go_od' too",
     ]
+    run_blocking(tools.close())
+
+
+@pytest.mark.parametrize("how", [*HARD_TO_CHECK])
+def test_schemas_that_take_for_ever_are_not_checked_to_the_end(how: str, starts: Path) -> None:
+    tools = server(how, starts)
+    arguments = {HARD: 1} if how == "pattern of names" else {"x": HARD}
+    (made,) = Agent(ScriptedModel([call("go", **arguments), "ok"]), tools=[tools]).run("x").tools
+    assert (made.value, made.tool_call_error) == (arguments, False)
+    run_blocking(tools.close())
+
+
+def test_the_message_of_progress_is_cut(starts: Path) -> None:
+    tools = server("long progress", starts)
+    events = Agent(ScriptedModel([call("go"), "ok"]), tools=[tools]).run("x", stream=True, stream_events=True)
+    (progress,) = [event for event in events if event.event is RunEvent.tool_call_progress]
+    assert progress.details is not None
+    assert len(progress.details["message"]) == 2_000
+    run_blocking(tools.close())
+
+
+def test_a_tool_that_is_withdrawn_fails_no_run(starts: Path) -> None:
+    tools = server("withdraws a tool", starts, confirm=["extra"])
+    called(tools, "go")
+    assert [each.name for each in tools.tools] == ["go", "extra"]
+    (made,) = called(tools, "go")
+    assert (made.value, [each.name for each in tools.tools]) == ("done", ["go", "starts"])
     run_blocking(tools.close())
 
 

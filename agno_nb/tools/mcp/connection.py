@@ -25,12 +25,14 @@ from agno_nb.redact import displayable
 from agno_nb.tools.mcp import elicitation
 from agno_nb.tools.mcp.log import ServerLog
 from agno_nb.tools.mcp.params import Address, Endpoint
+from agno_nb.tools.mcp.schemas import problems
 from agno_nb.tools.mcp.stdio import Command, ServerProcess
 from agno_nb.types import JsonDict, UserInputField, one_line, shorten
 
 if TYPE_CHECKING:
     from mcp import Client, ClientSession
     from mcp.client import ClientRequestContext
+    from mcp.shared.exceptions import MCPError
     from mcp.types import CallToolResult, ElicitResult
 
 T = TypeVar("T")
@@ -43,6 +45,10 @@ _REASON_LIMIT = 500
 
 _open: set[Connection] = set()
 """The open connections, which are closed at the end of the process."""
+
+
+class SessionEnded(ToolServerError):
+    """The server no longer knows the session, and has not carried out the call."""
 
 
 @dataclass(kw_only=True)
@@ -59,6 +65,8 @@ class ServerCall:
     """The fields that the server asked for and that have no value yet."""
     injected: Mapping[str, Any] = field(default_factory=dict)
     """The arguments that the runtime injects into tools, for the function that returns headers."""
+    output_schema: JsonDict | None = None
+    """The schema of the tool's structured content."""
     error: str | None = None
     """The error for the model, if the call failed."""
     num_questions: int = 0
@@ -74,6 +82,7 @@ class ServerCall:
         if loop.time() < self._next_event_at:
             return
         self._next_event_at = loop.time() + _PROGRESS_INTERVAL_S
+        message = shorten(message, _MESSAGE_LIMIT) if message else message
         done = f"{progress:g} of {total:g}" if total is not None else f"{progress:g}"
         text = f"{done}: {message}" if message else done
         self.on_progress(displayable(shorten(text, 200)), {"progress": progress, "total": total, "message": message})
@@ -116,6 +125,7 @@ class Connection:
         self._calls: list[ServerCall] = []
         self._pid, self._loop = os.getpid(), asyncio.get_running_loop()
         self._is_retired = False
+        self._session_has_ended = False
         self._failure: ToolServerError | None = None
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._closing = asyncio.Event()
@@ -185,6 +195,8 @@ class Connection:
                         message_handler=self._receive,
                     )
                 )
+            # `call` checks the results: a check of the SDK's may take for ever.
+            self.client.session.validate_tool_result = _skip_check  # type: ignore[method-assign]
             self._opened.set_result(None)
             await self._closing.wait()
 
@@ -193,7 +205,12 @@ class Connection:
         if isinstance(address, Command):
             self.process = ServerProcess(address, self.settings.log, self.close_soon)
             return self.process.running()
-        return await _http_transport(address, stack)
+        return await _http_transport(address, stack, self._note_end_of_session)
+
+    async def _note_end_of_session(self, response: Any) -> None:
+        """Notice the answer of a server that no longer knows the session, for example after a restart."""
+        if response.status_code == 404 and "mcp-session-id" in response.request.headers:
+            self._session_has_ended = True
 
     async def _start_error(self, error: BaseException) -> ToolServerError:
         verb = "be started" if self.process is not None else "be reached"
@@ -235,6 +252,8 @@ class Connection:
 
         Raises
         ------
+        SessionEnded
+            The server no longer knows the session, and has not carried out the call.
         ToolServerError
             The server has ended, does not answer, or its answer is not valid.
         InputRequired
@@ -245,6 +264,7 @@ class Connection:
             async with asyncio.timeout(self.settings.timeout_s) as call.deadline:
                 call.timeout_s = self.settings.timeout_s
                 result = await self.client.call_tool(name, arguments, progress_callback=call.report)
+            _check_output(name, result, call.output_schema)
         except Exception as error:
             if call.requested:
                 raise InputRequired(call.requested) from None
@@ -262,16 +282,18 @@ class Connection:
     async def _call_error(self, name: str, error: Exception) -> ToolServerError:
         """Return the error for a failed call, and retire a connection that cannot be trusted."""
         from mcp.shared.exceptions import MCPError
-        from mcp.types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 
         server, restarted = f"MCP server {self.settings.name!r}", "it is started again at the next call"
-        if isinstance(error, TimeoutError) or (isinstance(error, MCPError) and error.code == REQUEST_TIMEOUT):
+        if isinstance(error, TimeoutError):
             late = f"{name} did not answer within {self.settings.timeout_s:g} seconds, and the call was cancelled"
             if await self.is_responsive():
                 return ToolServerError(f"{late}; {server} itself still answers")
             self.retire()
             return ToolServerError(f"{late}; {server} does not answer at all, {restarted}{self._log_lines()}")
-        if isinstance(error, MCPError) and error.code != CONNECTION_CLOSED:
+        if isinstance(error, MCPError) and self._session_has_ended:
+            self.retire()
+            return SessionEnded(f"the session of {server} has ended: {shorten(error.message, _MESSAGE_LIMIT)}")
+        if isinstance(error, MCPError) and not self._is_closed(error):
             return ToolServerError(f"{server}: {shorten(error.message, _MESSAGE_LIMIT)}")
         self.retire()
         if self.process is not None and (self.process.has_ended or isinstance(error, MCPError)):
@@ -280,6 +302,14 @@ class Connection:
         if isinstance(error, MCPError | OSError) or not isinstance(error, RuntimeError | ValueError):
             return ToolServerError(f"the connection to {server} failed: {_reason(error)}; {restarted}")
         return ToolServerError(f"{server} returned an invalid result: {_reason(error)}; {restarted}")
+
+    def _is_closed(self, error: MCPError) -> bool:
+        """Whether an error is the SDK's own for a closed connection. Servers also use its code for other errors."""
+        from mcp.types import CONNECTION_CLOSED
+
+        if error.code != CONNECTION_CLOSED:
+            return False
+        return self.process is None or self.process.has_ended or error.message == "Connection closed"
 
     async def is_responsive(self) -> bool:
         """Whether the server answers at all."""
@@ -291,13 +321,28 @@ class Connection:
             async with asyncio.timeout(min(PROBE_S, self.settings.timeout_s)):
                 await (session.list_tools() if is_modern else session.send_ping())
         except MCPError as error:
-            return error.code not in (-32000, -32001)  # The server has answered that it doesn't know the request.
+            return not self._is_closed(error)  # The server has answered that it doesn't know the request.
         except Exception:
             return False
         return True
 
 
-async def _http_transport(endpoint: Endpoint, stack: AsyncExitStack) -> Any:
+async def _skip_check(name: str, result: CallToolResult) -> None: ...
+
+
+def _check_output(name: str, result: CallToolResult, schema: JsonDict | None) -> None:
+    """Raise a ValueError if structured content does not match its schema."""
+    if schema is None or result.is_error:
+        return
+    if result.structured_content is None and "structured_content" not in result.model_fields_set:
+        raise ValueError(f"{name} has an output schema, but returned no structured content")
+    if found := problems(schema, result.structured_content):
+        raise ValueError(f"the structured content of {name} does not match its schema: {found[0].message}")
+
+
+async def _http_transport(
+    endpoint: Endpoint, stack: AsyncExitStack, on_response: Callable[[Any], Awaitable[None]]
+) -> Any:
     import httpx2
     from mcp.client.sse import sse_client
     from mcp.client.streamable_http import streamable_http_client
@@ -314,6 +359,7 @@ async def _http_transport(endpoint: Endpoint, stack: AsyncExitStack) -> Any:
     http_client = await stack.enter_async_context(
         create_mcp_http_client(headers=dict(endpoint.headers), timeout=timeout)
     )
+    http_client.event_hooks = {"response": [on_response]}
     return streamable_http_client(endpoint.url, http_client=http_client, terminate_on_close=endpoint.terminate_on_close)
 
 

@@ -14,7 +14,7 @@ from agno_nb.event_loop import is_on_loop, run_awaiting, run_blocking
 from agno_nb.redact import displayable, warn
 from agno_nb.tools.function import Tool
 from agno_nb.tools.invoke import call_sync_or_async, matching_kwargs
-from agno_nb.tools.mcp.connection import Connection, ConnectionSettings, ServerCall, current_call
+from agno_nb.tools.mcp.connection import Connection, ConnectionSettings, ServerCall, SessionEnded, current_call
 from agno_nb.tools.mcp.log import ServerLog
 from agno_nb.tools.mcp.params import (
     Endpoint,
@@ -26,8 +26,9 @@ from agno_nb.tools.mcp.params import (
     shown_address,
 )
 from agno_nb.tools.mcp.results import error_text, value_of
+from agno_nb.tools.mcp.schemas import schema_problem
 from agno_nb.tools.mcp.server import Listing, Peer, Server, UserSession, list_all, list_tools
-from agno_nb.tools.mcp.server_tool import CallFailed, ServerTool, schema_problem
+from agno_nb.tools.mcp.server_tool import CallFailed, ServerTool
 from agno_nb.tools.toolkit import Toolkit
 from agno_nb.types import shorten, valid_tool_name
 
@@ -276,7 +277,8 @@ class MCPTools(Toolkit):
         lists = {"include_tools": self.include_tools, "exclude_tools": self.exclude_tools, "confirm": confirm}
         for setting, names in {**lists, **self._lists}.items():
             for name in names:
-                if name not in known:
+                # A name that was right once is not wrong because the server has withdrawn the tool.
+                if name not in known and not self.initialized:
                     raise InvalidInputError(
                         f"MCP server {self.name!r} has no tool {displayable(name)!r} for {setting}: "
                         f"{displayable(nearest(name, known))}"
@@ -301,11 +303,20 @@ class MCPTools(Toolkit):
             self.instructions = shorten(listing.instructions or "", MAX_DESCRIPTION) or None
 
     def _tool(self, described: types.Tool, name: str) -> Tool:
+        output_schema = described.output_schema
+        if output_schema is not None and schema_problem(output_schema) is not None:
+            output_schema = None
+
         async def call_server(**arguments: Any) -> Any:
             call = current_call.get() or ServerCall()
+            call.output_schema = output_schema
             try:
                 peer = await self._peer(call.injected)
-                result = await peer.call(described.name, arguments, call)
+                try:
+                    result = await peer.call(described.name, arguments, call)
+                except SessionEnded:
+                    peer = await self._peer(call.injected)  # A new session.
+                    result = await peer.call(described.name, arguments, call)
             except ToolServerError as error:
                 call.error = str(error)
                 raise

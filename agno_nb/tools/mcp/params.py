@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
@@ -19,6 +20,8 @@ Transport = Literal["stdio", "streamable-http", "sse"]
 TRANSPORTS = ("stdio", "streamable-http", "sse")
 _RUNNERS = ("uv", "uvx", "npx", "bunx", "pipx", "python", "python3", "node", "docker", "run", "tool")
 """Words of a command that don't name the server."""
+_NAMED_VALUE = re.compile(r"(?:^|(?<=[=?&]))([^=?&:/]+)(?:=|: ?)(?!//)([^&]+)")
+"""A name and its value in a word of a command or in a URL."""
 
 
 @suggest_on_unknown_kwarg({})
@@ -107,7 +110,7 @@ def address_of(
         raise InvalidInputError("headers are for servers with a url; pass variables of a command's environment as env=")
     if env and not isinstance(address, Command):
         raise InvalidInputError("env is for servers with a command; pass headers= to a server with a url")
-    _remember_secrets(address)
+    remember_secrets(address)
     return address
 
 
@@ -149,13 +152,25 @@ def _texts(name: str, values: Mapping[str, Any] | None) -> dict[str, str]:
     return {key: str(value) for key, value in (values or {}).items()}
 
 
-def _remember_secrets(address: Address | None) -> None:
+def remember_secrets(address: Address | None) -> None:
     """Let no output, error or log line show the keys that a server is passed."""
-    named = {**address.env} if isinstance(address, Command) else dict(address.headers) if address else {}
-    for name, value in named.items():
-        if is_secret_name(name):
-            remember_secret(value)
-            remember_secret(value.rpartition(" ")[2])  # Without "Bearer".
+    for secret in _secrets(address):
+        remember_secret(secret)
+        remember_secret(secret.rpartition(" ")[2])  # Without "Bearer".
+
+
+def _secrets(address: Address | None) -> Iterator[str]:
+    """Yield the values with the name of a secret."""
+    if address is None:
+        return
+    named = address.env if isinstance(address, Command) else address.headers
+    yield from (value for name, value in named.items() if is_secret_name(name))
+    words = list(address.args) if isinstance(address, Command) else [address.url]
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        # --token=x, -e TOKEN=x, https://host/mcp?token=x, and --header "Authorization: x".
+        yield from (found[2].strip() for found in _NAMED_VALUE.finditer(word) if is_secret_name(found[1]))
+        if word.startswith("-") and not following.startswith("-") and is_secret_name(word):
+            yield following
 
 
 def default_name(address: Address | None) -> str:
@@ -164,7 +179,9 @@ def default_name(address: Address | None) -> str:
         return "MCPTools"
     if isinstance(address, Endpoint):
         return urlsplit(address.url).hostname or "MCPTools"
-    words = [PurePath(word).name for word in (address.program, *address.args) if not word.startswith("-")]
+    # The name is shown, so that it must not be a key among the arguments.
+    args = [word for word in address.args if not word.startswith("-") and "=" not in word and redact(word) == word]
+    words = [PurePath(word).name for word in (address.program, *args)]
     stems = [word.partition("@")[0].removesuffix(".py") or word for word in words]
     return next((stem for stem in stems if stem.rstrip(".0123456789") not in _RUNNERS), stems[0])
 

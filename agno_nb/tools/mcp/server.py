@@ -17,7 +17,7 @@ from agno_nb.tools.mcp.connection import (
     close_connections,
     close_when_collected,
 )
-from agno_nb.tools.mcp.params import Endpoint
+from agno_nb.tools.mcp.params import Endpoint, remember_secrets
 from agno_nb.types import JsonDict, shorten
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ class Server:
         address = self.settings.address
         if not headers or not isinstance(address, Endpoint):
             return self.settings
-        return replace(self.settings, address=replace(address, headers={**address.headers, **headers}))
+        address = replace(address, headers={**address.headers, **headers})
+        remember_secrets(address)
+        return replace(self.settings, address=address)
 
     @property
     def is_connected(self) -> bool:

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-HOW = sys.argv[1]
-STARTS = Path(sys.argv[2])
+HOW, STARTS = (sys.argv[1], Path(sys.argv[2])) if __name__ == "__main__" else ("", Path())
 LONG = 3_000_000
 
 
@@ -29,6 +28,30 @@ def requests() -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
+HARD_TO_CHECK: dict[str, dict[str, Any]] = {
+    "pattern": {"type": "object", "properties": {"x": {"type": "string", "pattern": "^(a+)+$"}}},
+    "pattern of names": {"type": "object", "patternProperties": {"^(a+)+$": {}}, "additionalProperties": False},
+    "pattern in a dialect": {
+        "type": "object",
+        "properties": {"x": {"$schema": "https://json-schema.org/draft/2020-12/schema", "pattern": "^(a+)+$"}},
+    },
+    "references that multiply": {
+        "type": "object",
+        "properties": {"x": {"$ref": "#/$defs/0"}},
+        "$defs": {str(n): {"allOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2} for n in range(40)} | {"40": {}},
+    },
+    "reference to itself": {
+        "type": "object",
+        "properties": {"x": {"$ref": "#/$defs/0"}},
+        "$defs": {"0": {"$ref": "#/$defs/0"}},
+    },
+}
+HARD = "a" * 40 + "!"
+
+
+has_withdrawn = False
+
+
 def tools() -> list[dict[str, Any]]:
     nothing = {"type": "object", "properties": {}}
     if HOW == "bad tools":
@@ -37,9 +60,15 @@ def tools() -> list[dict[str, Any]]:
             {"name": "***", "inputSchema": nothing},
             {"name": "invalid", "inputSchema": {"type": "object", "properties": {"a": {"type": "wat"}}}},
             {"name": "remote", "inputSchema": {"type": "object", "properties": {"a": {"$ref": "http://x/y.json"}}}},
+            {"name": "broken", "inputSchema": {"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}}},
+            {"name": "long", "inputSchema": {"type": "object", "properties": {"a": {"enum": ["x" * 100_000]}}}},
             {"name": "go.od", "inputSchema": nothing, "description": "<script>alert(1)</script>" + "x" * 20_000},
             {"name": "go od", "inputSchema": nothing},
         ]
+    if HOW in HARD_TO_CHECK:
+        return [{"name": "go", "inputSchema": HARD_TO_CHECK[HOW], "outputSchema": HARD_TO_CHECK[HOW]}]
+    if HOW == "withdraws a tool" and not has_withdrawn:
+        return [{"name": "go", "inputSchema": nothing}, {"name": "extra", "inputSchema": nothing}]
     output = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     return [
         {"name": "go", "inputSchema": nothing, **({"outputSchema": output} if HOW == "wrong schema" else {})},
@@ -53,15 +82,23 @@ def result(text: str, **more: Any) -> dict[str, Any]:
 
 def go(request: dict[str, Any]) -> dict[str, Any] | None:
     """Misbehave in a call."""
+    global has_withdrawn
+    if HOW == "long progress":
+        token = request["params"]["_meta"]["progressToken"]
+        progress = {"progressToken": token, "progress": 1, "message": "x" * LONG}
+        send({"method": "notifications/progress", "params": progress})
+    if HOW == "withdraws a tool":
+        has_withdrawn = True
+        send({"method": "notifications/tools/list_changed"})
     if HOW == "dies":
         print("the disk is full; token hunter2hunter2-secret", file=sys.stderr, flush=True)
         os._exit(3)
     if HOW == "is killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if HOW == "dies with a child":
-        # The child holds stdout open.
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        STARTS.with_suffix(".child").write_text(str(child.pid))
+        # The child holds stdout open, and a file, by which a test notices its end.
+        with STARTS.with_suffix(".child").open("wb") as file:
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], pass_fds=[file.fileno()])
         os._exit(3)
     if HOW == "hangs":
         signal.pause()
@@ -71,6 +108,8 @@ def go(request: dict[str, Any]) -> dict[str, Any] | None:
         print("Hello, I am a library that prints", flush=True)
     if HOW == "wrong schema":
         return result("{}", structuredContent={"n": "many"})
+    if HOW in HARD_TO_CHECK:
+        return {"content": [], "structuredContent": request["params"]["arguments"]}
     if HOW == "invalid result":
         return {"content": "no list"}
     if HOW == "huge":
@@ -98,7 +137,9 @@ def main() -> None:
         elif method == "tools/call":
             name = request["params"]["name"]
             answer = result(STARTS.read_text()) if name == "starts" else go(request)
-            if answer is not None:
+            if HOW.startswith("-") and name == "go":
+                send({"id": number, "error": {"code": int(HOW), "message": "the quota is used up"}})
+            elif answer is not None:
                 send({"id": number, "result": answer})
         elif number is not None:
             send({"id": number, "result": {}})
