@@ -6,7 +6,7 @@ import copy
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from inspect import isclass
+from inspect import getattr_static, isclass
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,8 @@ class VariableTool:
 def _can_be_tool(value: Any) -> bool:
     from agno_nb.integrations import is_foreign_tool
 
-    return callable(value) or isinstance(value, Tool) or is_foreign_tool(value)
+    is_toolkit = getattr_static(type(value), "tools", None) is not None and not isinstance(value, Runnable)
+    return callable(value) or isinstance(value, Tool) or is_toolkit or is_foreign_tool(value)
 
 
 class Notebook:

@@ -24,7 +24,7 @@ def add(a: int, b: int) -> int:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (CalculatorTools(include_tools=["add"]), "calculator"),
+        (CalculatorTools(include_tools=["add"]), "calculator: add  Add two numbers and return the result."),
         (agno_tool(add), "add  Add two numbers."),
         (langchain_tool(add), "add  Add two numbers."),
     ],
