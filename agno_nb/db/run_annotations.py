@@ -23,7 +23,8 @@ def add_annotations(
         if annotation.run_id not in sessions:
             owner = "" if user_id is None else f" in a session of user {user_id!r}"
             raise InvalidInputError(
-                f"there is no run {annotation.run_id!r}{owner} in this store, so no annotation was stored; remove it"
+                f"there is no run {annotation.run_id!r}{owner} in this store, so no annotation was stored; "
+                "pass run_ids of runs_df()"
             )
     stored = [replace(each, session_id=sessions[each.run_id]) for each in added]
     connection.insert("raw_annotations", [tables.ANNOTATIONS.row(each) for each in stored])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agno_nb.db import default_db
 from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.errors import InvalidInputError
-from agno_nb.types import RunOutput
+from agno_nb.types import RunOutput, one_line
 
 
 def store_of(db: Db | AsyncDb | None) -> Db:
@@ -23,7 +23,8 @@ def run_id_of(run: RunOutput | str) -> str:
     """
     run_id = run.run_id if isinstance(run, RunOutput) else run
     if not isinstance(run_id, str) or not run_id:
-        raise InvalidInputError(f"{run!r} is neither a run nor the ID of one; pass agent.run(...) or its run_id")
+        shown = one_line(repr(run), 80)
+        raise InvalidInputError(f"{shown} is neither a run nor the ID of one; pass a run of agno_nb or its run_id")
     return run_id
 
 

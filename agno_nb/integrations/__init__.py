@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agno_nb.errors import InvalidInputError
+from agno_nb.types import with_type
 
 if TYPE_CHECKING:
     from agno_nb.tools.invoke import ForeignFunction
@@ -79,10 +80,8 @@ def foreign_function(value: Any) -> ForeignFunction | None:
         remedy = "pass the functions of the module that the model may call"
     if remedy is None and callable(value):
         return None
-    shown, kind = " ".join(repr(value).split())[:80], type(value)
-    named = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     remedy = remedy or "pass a function, or a toolkit with tools"
-    raise InvalidInputError(f"a tool must be a function, not {shown} of type {named}; {remedy}")
+    raise InvalidInputError(f"a tool must be a function, not {with_type(value)}; {remedy}")
 
 
 def foreign_members(value: Any) -> Iterable[Any] | None:

@@ -174,7 +174,8 @@ def report_with_texts(run: RunOutput, db: Db | None) -> ContextReport:
     The text of a variable is its type and shape; its value is in the text of the prompt.
     """
     if run.context_report is None:
-        raise InvalidInputError(f"run {run.run_id!r} sent no request to a model itself; see its nested runs")
+        remedy = "see its nested runs" if run.nested_runs else "messages_df() has its messages"
+        raise InvalidInputError(f"run {run.run_id!r} has no report of a request to a model; {remedy}")
     if db is None:
         return run.context_report
     return replace(run.context_report, parts=[_with_text(part, db, run) for part in run.context_report.parts])

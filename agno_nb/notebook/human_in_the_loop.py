@@ -32,7 +32,7 @@ NO_PROMPT_MESSAGE = (
 
 
 def show_pending(notebook: Notebook) -> None:
-    """Show what the paused runs of this store and user are waiting for."""
+    """Show what the paused runs in the stores are waiting for, of the notebook's user and those of its cells."""
     pending = [requirement for _, run in _pending_runs(notebook) for requirement in run.active_requirements]
     if pending:
         show_questions(pending)
@@ -149,15 +149,15 @@ def _prompt_for(requirement: Requirement, read: Callable[[str], str]) -> None:
 
 
 def _pending_runs(notebook: Notebook) -> list[tuple[Db, RunOutput]]:
-    """Return the paused and interrupted runs of the user in the stores of the notebook and of the user's agents."""
-    user_id = notebook.current_user_id
+    """Return the paused and interrupted runs of the users in the stores of the notebook and of the user's agents."""
+    user_ids = _user_ids(notebook)
     pending = []
     for store in notebook.stores():
         frame = store.runs_df(status=["PAUSED", "RUNNING"])
         # A nested run waits as part of its parent, and a superseded attempt no longer waits.
-        of_user = frame["user_id"].isna() if user_id is None else frame["user_id"] == user_id
+        of_users = frame["user_id"].isin(user_ids - {None}) | (frame["user_id"].isna() & (None in user_ids))
         is_pending = (frame["status"] == "PAUSED") | frame["interrupted"]
-        frame = frame[of_user & is_pending & frame["parent_run_id"].isna() & frame["superseded_by"].isna()]
+        frame = frame[of_users & is_pending & frame["parent_run_id"].isna() & frame["superseded_by"].isna()]
         runs = [store.get_run(*ids) for ids in frame[["run_id", "session_id"]].itertuples(index=False, name=None)]
         pending += [(store, run) for run in runs if run is not None and is_waiting(run)]
     for requirement in (each for _, run in pending if run.interrupted for each in run.requirements):
@@ -165,6 +165,20 @@ def _pending_runs(notebook: Notebook) -> list[tuple[Db, RunOutput]]:
         if requirement.was_started:
             requirement.ask_again()
     return pending
+
+
+def _user_ids(notebook: Notebook) -> set[str | None]:
+    """Return the notebook's user, and the users for whom its cells have run otherwise.
+
+    These are the user of the latest run, for example of ``%%agent -u ada``, unless another one was chosen since. If the
+    notebook has no user, they are also those of its agents.
+    """
+    user_ids = {notebook.current_user_id}
+    if notebook.latest is not None:
+        user_ids.add(notebook.latest[1].user_id)
+    if notebook.user_id is None:
+        user_ids |= {each.user_id for each in notebook.runnables()}
+    return user_ids
 
 
 def _select_requirement(

@@ -6,7 +6,7 @@ import copy
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from inspect import isclass
+from inspect import getattr_static, isclass
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,8 @@ class VariableTool:
 def _can_be_tool(value: Any) -> bool:
     from agno_nb.integrations import is_foreign_tool
 
-    return callable(value) or isinstance(value, Tool) or is_foreign_tool(value)
+    is_toolkit = getattr_static(type(value), "tools", None) is not None and not isinstance(value, Runnable)
+    return callable(value) or isinstance(value, Tool) or is_toolkit or is_foreign_tool(value)
 
 
 class Notebook:
@@ -262,10 +263,16 @@ class Notebook:
 
     def user_agents(self) -> dict[str, Runnable]:
         """Return the user's agents, teams and workflows by variable, also those of agno."""
-        found = {
-            key: as_runnable(value) for key, value in self.namespace.items() if not _KEPT_BY_IPYTHON.fullmatch(key)
-        }
-        return {key: runnable for key, runnable in found.items() if runnable is not None}
+        found: dict[str, Runnable] = {}
+        for key, value in self.namespace.items():
+            runnable = None if _KEPT_BY_IPYTHON.fullmatch(key) else as_runnable(value)
+            if runnable is None:
+                continue
+            if runnable is not value:
+                # Only the notebook's store can record runs of agno's objects, which have none of ours.
+                runnable.use_notebook_defaults()
+            found[key] = runnable
+        return found
 
     def runnables(self) -> list[Runnable]:
         """Return the current runnable, the notebook's agent, and the user's agents."""

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.agent.agent import Agent
-from agno_nb.errors import ToolServerError
+from agno_nb.errors import InvalidInputError, ToolServerError
 from agno_nb.event_loop import run_blocking
 from agno_nb.notebook.displays import LINE_LIMIT, name_of, show_facts, show_note
 from agno_nb.notebook.notebook import Notebook, VariableTool
 from agno_nb.redact import displayable
+from agno_nb.tools.function import Tool
+from agno_nb.tools.toolkit import members_of, resolve_tools
 from agno_nb.types import counted, one_line
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ def use_tools(notebook: Notebook, words: list[str]) -> None:
     """Add functions or MCP servers to the tools of the agent, or list its tools."""
     if words:
         notebook.own_agent("`%agent tools`")
+    if words[:1] == ["add"] and len(words) != 2 and "add" not in notebook.namespace:
+        raise InvalidInputError(
+            f"`%agent tools add` takes one server, got {' '.join(words[1:])!r}; pass a URL, a file such as mcp.json, "
+            'or a command in quotes: %agent tools add "uvx mcp-server-time"'
+        )
     if len(words) == 2 and words[0] == "add" and words[1] not in notebook.namespace:
         servers = _servers(notebook, words[1])
         notebook.add_tools(servers)
@@ -59,8 +66,12 @@ def _facts(tool: Any) -> Iterator[tuple[str, str]]:
     if hasattr(latest, "shown_address"):  # Of MCPTools, without importing them.
         yield from _server_facts(latest)
         return
-    text = getattr(latest, "description", None) or getattr(latest, "__doc__", None) or "no docstring"
-    yield name_of(tool), str(text).strip().partition("\n")[0]
+    members = resolve_tools([latest], tool_cache=[]).values()
+    is_toolkit = members_of(latest) is not None
+    if is_toolkit:
+        yield name_of(tool), f"toolkit, {counted(len(members), 'tool')}"
+    for each in members:
+        yield f"{name_of(tool)}: {each.name}" if is_toolkit else each.name, _tool_fact(each)
 
 
 def _server_facts(server: MCPTools) -> Iterator[tuple[str, str]]:
@@ -73,14 +84,23 @@ def _server_facts(server: MCPTools) -> Iterator[tuple[str, str]]:
         return
     yield name, f"MCP server `{server.shown_address}`, {counted(len(server.tools), 'tool')}"
     for tool in server.tools:
-        approval = " (needs approval)" if tool.requires_confirmation else ""
-        yield f"{name}: {tool.name}", _line(tool.description) + approval
+        yield f"{name}: {tool.name}", _tool_fact(tool)
     for resource in listing.resources:
         yield f"{name}: resource {_line(str(resource.uri))}", _line(resource.description or resource.name)
     for template in listing.templates:
         yield f"{name}: resource {_line(template.uri_template)}", _line(template.description or template.name)
     for prompt in listing.prompts:
         yield f"{name}: prompt {_line(prompt.name)}", _line(prompt.description or "")
+
+
+def _tool_fact(tool: Tool) -> str:
+    waits_for = {
+        "confirmation": " (needs approval)",
+        "user_input": " (needs values)",
+        "external_execution": " (needs a result)",
+    }
+    description = _line(tool.description.partition("\n")[0]) if tool.description else "no docstring"
+    return description + (waits_for[tool.approval_kind] if tool.approval_kind else "")
 
 
 def _line(text: str) -> str:

@@ -11,6 +11,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.run.context import RunContext, call_setting
 from agno_nb.team.mode import TeamMode
 from agno_nb.tools import resolve_tools
+from agno_nb.types import with_type
 
 if TYPE_CHECKING:
     from agno_nb.team.team import Team
@@ -54,7 +55,8 @@ def check_members(members: Any) -> None:
     for member in members:
         if not isinstance(member, Agent):
             raise InvalidInputError(
-                f"{member!r} cannot be a member of a team: members are agents and teams; pass functions as tools"
+                f"{with_type(member)} cannot be a member of a team: members are agents and teams of agno_nb; pass "
+                "functions as tools"
             )
     ids = Counter(member.component_id for member in members)
     if duplicates := [each for each, count in ids.items() if count > 1]:

@@ -58,7 +58,13 @@ class ToolResult:
 
     def __repr__(self) -> str:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return f"ToolResult({', '.join(f'{name}={value!r}' for name, value in values.items() if value)})"
+        # Without a truth value of the content and the artifact: a DataFrame has none.
+        shown = {
+            name: value
+            for name, value in values.items()
+            if value is not None and not (isinstance(value, str | list | tuple) and not value)
+        }
+        return f"ToolResult({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 def as_png(value: Any) -> bytes | None:

@@ -26,6 +26,7 @@ from agno_nb.types.basics import (
     to_plain_text,
     whole_number,
     with_article,
+    with_type,
 )
 from agno_nb.types.context_report import ContextPart, ContextReport, OmittedPart
 from agno_nb.types.dicts import NOT_IN_DICTS, DictMethods
@@ -121,4 +122,5 @@ __all__ = [
     "current_attempts", "event_classes", "find_json", "history_as_text", "import_jsonschema", "is_deeper", "json_at",
     "json_object", "last_name", "latest_messages", "metrics_by_model", "name_in_path", "new_id", "now", "one_line",
     "outermost_step", "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",
+    "with_type",
 ]  # fmt: skip

@@ -156,6 +156,19 @@ def one_line(text: str, limit: int) -> str:
     return shorten(" ".join(text.split()), limit)
 
 
+def with_type(value: object) -> str:
+    """Return the beginning of the repr of `value` and its type, for an error message.
+
+    Examples
+    --------
+    >>> with_type(3)
+    '3 of type int'
+    """
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"{one_line(repr(value), 80)} of type {name}"
+
+
 def brief(text: str | None) -> str:
     """Return `text` quoted, and shortened to 60 characters, for a repr."""
     return repr(text if text is None else shorten(text, 60))

@@ -349,7 +349,7 @@ class StepRequirement(Requirement):
 
     @property
     def on_timeout(self) -> OnTimeout:
-        """What happens if nobody answers in time."""
+        """What happens if there is no answer in time."""
         return OnTimeout(self.values.get("on_timeout", OnTimeout.cancel))
 
     @property

@@ -29,6 +29,7 @@ from agno_nb.types import (
     StepKind,
     StepOutput,
     StepStatus,
+    with_type,
 )
 from agno_nb.workflow.execution import Node, WorkflowExecution
 from agno_nb.workflow.human_review import HumanReview, WorkflowRejected, message_with_answers, takes_review_keywords
@@ -100,8 +101,8 @@ class Step(Node):
             )
         if self.executor is None and not isinstance(self._executor, Runnable):
             raise InvalidInputError(
-                f"step {self.name!r} has {self._executor!r}, which is not an agent, team or workflow; pass functions "
-                "as executor="
+                f"step {self.name!r} has {with_type(self._executor)}, which is not an agent, team or workflow of "
+                "agno_nb; pass functions as executor="
             )
         if not isinstance(self.max_retries, int) or self.max_retries < 0:
             raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries!r}; pass 0 or more")

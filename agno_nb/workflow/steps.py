@@ -14,7 +14,7 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, NestedRunPaused, leaves
 from agno_nb.run.options import first_set
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import RunEvent, StepKind, StepOutput, name_in_path
+from agno_nb.types import RunEvent, StepKind, StepOutput, name_in_path, with_type
 from agno_nb.workflow.execution import Node, WorkflowExecution
 from agno_nb.workflow.human_review import HumanReview, takes_review_keywords
 from agno_nb.workflow.step import Step
@@ -49,7 +49,8 @@ def _to_node(step: StepLike, owner: str, place: int) -> Node:
     if callable(step):
         return Step(executor=step)
     raise InvalidInputError(
-        f"{step!r} cannot be a step of {owner}; pass an agent, a team, a workflow, a function or a step"
+        f"{with_type(step)} cannot be a step of {owner}; pass an agent, team, workflow or step of agno_nb, "
+        "or a function"
     )
 
 

@@ -74,7 +74,10 @@ def test_a_column_of_authors_takes_precedence(db: InMemoryDb, runs: list[RunOutp
         (pd.DataFrame({"run": ["r"], "label": ["good"]}), "the DataFrame has the columns run, label; it needs run_id"),
         (pd.DataFrame({"run_id": ["r"], "lable": ["good"]}), "it needs run_id, and label, score or comment"),
         (pd.DataFrame(), "the DataFrame has the columns none"),
-        (pd.DataFrame({"run_id": ["r"], "label": ["good"]}), "there is no run 'r' in this store"),
+        (
+            pd.DataFrame({"run_id": ["r"], "label": ["good"]}),
+            "there is no run 'r' in this store, .*; pass run_ids of runs_df",
+        ),
         (pd.DataFrame({"run_id": [None], "label": ["good"]}), "None is neither a run"),
         (pd.DataFrame({"run_id": ["r"], "score": ["high"]}), "score of run 'r' is 'high'"),
     ],

@@ -84,6 +84,10 @@ def test_runs_are_found_by_their_ids() -> None:
     assert [(part.a, part.b) for part in diff(*ids, db=db).changes if part.name == "assistant"] == [("one", "two")]
     with pytest.raises(InvalidInputError, match="there is no run 'nowhere' in InMemoryDb"):
         diff(ids[0], "nowhere", db=db)
+    with pytest.raises(
+        InvalidInputError, match=r"^\[0, 1, .{60,80}… is neither a run nor the ID of one; pass a run of agno_nb"
+    ):
+        diff(list(range(1000)), "r")  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="None is neither a run nor the ID of one"):
         diff(None, ids[0], db=db)  # type: ignore[arg-type]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,8 +19,11 @@ from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, RunError, RunNotContinuableError, SessionOwnershipError
 from agno_nb.integrations.agno_agents import runnable_of
 from agno_nb.integrations.agno_recording import paused_runs
+from agno_nb.notebook.displays import report_with_texts
+from agno_nb.team import Team
 from agno_nb.testing import ScriptedModel
 from agno_nb.types import Message, Requirement, RunEvent, RunOutput, RunOutputEvent, RunStatus
+from agno_nb.workflow import Step, Workflow
 from tests.fakes.http import Answer, FakeServer, json_answer, sse
 from tests.fakes.strict import calls, says
 from tests.integrations.conftest import Make, add, delete, recorded
@@ -489,6 +493,30 @@ def test_a_partial_answer_cannot_be_continued(server: FakeServer, agent: Make, d
             clerk.cancel_run("story")
     with pytest.raises(InvalidInputError, match="cannot continue a partial answer; run it again"):
         clerk.regenerate("story", from_partial=True)
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        (lambda clerk: Team([clerk]), " cannot be a member of a team: members are agents and teams of agno_nb"),
+        (lambda clerk: Workflow([clerk]), " cannot be a step of Workflow"),
+        (lambda clerk: Step("ask", agent=clerk), ", which is not an agent, team or workflow of agno_nb"),
+    ],
+    ids=["member", "step", "agent of a step"],
+)
+def test_it_is_no_part_of_ours(use: Callable[[AgnoAgent], Any], said: str) -> None:
+    with pytest.raises(InvalidInputError, match=rf" of type agno\.agent\.agent\.Agent{said}") as caught:
+        use(AgnoAgent(name="clerk"))
+    assert len(str(caught.value)) < 300
+
+
+def test_the_parts_of_its_requests_are_not_known(server: FakeServer, agent: Make, db: Db) -> None:
+    server.will_say(says("Hello."))
+    run = recorded(agent(), db).run("hi")
+    with pytest.raises(
+        InvalidInputError, match=r"has no report of a request to a model; messages_df\(\) has its messages"
+    ):
+        report_with_texts(run, db)
 
 
 def test_a_json_schema_is_refused(agent: Make, db: Db) -> None:

@@ -7,6 +7,7 @@ import linecache
 import threading
 from typing import Annotated, Any
 
+import pandas as pd
 import pytest
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import (
@@ -186,7 +187,7 @@ def test_the_artifact_is_stored_and_the_content_is_sent() -> None:
 
 
 def test_an_artifact_that_json_cannot_hold_is_a_part_of_the_value() -> None:
-    artifact = object()
+    artifact = pd.DataFrame({"a": [1]})
 
     @tool(response_format="content_and_artifact")
     def find() -> tuple[str, Any]:
@@ -194,7 +195,9 @@ def test_an_artifact_that_json_cannot_hold_is_a_part_of_the_value() -> None:
         return "found", artifact
 
     made = result_of([find], call("find"))
-    assert (made.artifact, made.value.artifact) == (None, artifact)
+    assert made.artifact is None
+    assert made.value.artifact is artifact
+    assert repr(made.value) == "ToolResult(content='found', artifact=   a\n0  1)"
 
 
 def test_images_among_content_blocks_are_images_of_the_result() -> None:

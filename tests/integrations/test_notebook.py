@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
 import pytest
+from agno.agent import Agent as AgnoAgent
 from agno.tools import tool as agno_tool
 from agno.tools.calculator import CalculatorTools
 from langchain_core.tools import tool as langchain_tool
@@ -13,6 +15,7 @@ from langchain_core.tools import tool as langchain_tool
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
+from agno_nb.run import defaults
 from tests.notebook.command_line import run_command
 
 
@@ -24,7 +27,7 @@ def add(a: int, b: int) -> int:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (CalculatorTools(include_tools=["add"]), "calculator"),
+        (CalculatorTools(include_tools=["add"]), "calculator: add  Add two numbers and return the result."),
         (agno_tool(add), "add  Add two numbers."),
         (langchain_tool(add), "add  Add two numbers."),
     ],
@@ -44,6 +47,16 @@ def test_a_variable_with_a_foreign_tool_is_a_tool(
     with pytest.raises(InvalidInputError, match="a tool must be a function, not 1 of type int"):
         notebook.use_tools(["other"])
     assert len(notebook.agent.listed_tools) == 1
+
+
+def test_an_agent_of_agno_uses_the_store_of_the_notebook_before_its_first_cell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = Notebook({"clerk": AgnoAgent(name="clerk")}, tmp_path, AgnoNb())
+    monkeypatch.setattr(defaults, "of_notebook", lambda: notebook)
+    run_command(notebook, "use", [])
+    shown = literal_eval(capsys.readouterr().out)["text/plain"]
+    assert "AgnoAgent clerk, the notebook's store" in shown
 
 
 def test_the_latest_object_of_a_variable_is_called(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.render import render_answer
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run_view import RunFold
+from agno_nb.tools import Toolkit, tool
 from agno_nb.tools.mcp import MCPTools, load_servers
 from agno_nb.types import RunEvent, RunOutputEvent, ToolCall
 from tests.notebook.command_line import run_command
@@ -92,6 +93,42 @@ def test_functions_with_the_name_add_are_still_functions(
     run_command(notebook, "tools", ["add"])
     run_command(notebook, "tools", ["add", "price"])
     assert "tools: add, len" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["uvx", "mcp-server-time"]], ids=["no server", "no quotes"])
+def test_a_command_without_quotes_is_no_name_of_a_function(notebook: Notebook, words: list[str]) -> None:
+    said = f"takes one server, got {' '.join(words)!r}; pass a URL, .* or a command in quotes"
+    with pytest.raises(InvalidInputError, match=said):
+        run_command(notebook, "tools", ["add", *words])
+
+
+def test_the_list_has_the_tools_of_toolkits_and_what_their_calls_wait_for(
+    notebook: Notebook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read() -> str:
+        """Read the entries."""
+        return ""
+
+    def clear() -> str:
+        return ""
+
+    @tool(requires_user_input=True)
+    def send(to: str) -> str:
+        """Send them."""
+        return to
+
+    ledger = Toolkit("ledger", [read, clear], requires_confirmation_tools=["clear"])
+    notebook.namespace |= {"ledger": ledger, "send": send}
+    assert notebook.functions() == ["ledger", "send"]
+    notebook.use_tools(["ledger", "send"])
+    run_command(notebook, "tools", [])
+    shown = literal_eval(capsys.readouterr().out)["text/plain"]
+    assert [" ".join(line.split()) for line in shown.splitlines()] == [
+        "ledger toolkit, 2 tools",
+        "ledger: read Read the entries.",
+        "ledger: clear no docstring (needs approval)",
+        "send Send them. (needs values)",
+    ]
 
 
 @pytest.mark.parametrize(

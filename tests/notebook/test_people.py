@@ -245,6 +245,29 @@ def test_a_command_that_is_run_again_does_not_answer_the_next_thing_that_waits()
     assert received == ["a", "a"]
 
 
+@pytest.mark.parametrize("own_user", ["ada", None], ids=["user of the agent", "user of the cell"])
+def test_a_run_of_a_cell_with_another_user_is_approved_without_choosing_the_user(own_user: str | None) -> None:
+    notebook, agent, _ = waiting(("delete", {"path": "a"}))
+    agent.user_id = own_user
+    run = agent.run("go", user_id="ada", session_id="t")
+    if own_user is None:
+        with pytest.raises(InvalidInputError, match=f"no pending approval '{run.requirements[0].short_id}'"):
+            run_command(notebook, "approve", [run.requirements[0].short_id])
+        notebook.note_run(agent, run)
+    run_command(notebook, "approve", [run.requirements[0].short_id])
+    assert received == ["a"]
+
+
+def test_runs_of_other_users_are_not_listed_after_a_user_was_chosen() -> None:
+    notebook, agent, _ = waiting(("delete", {"path": "a"}))
+    agent.user_id = "bob"
+    run = agent.run("go", session_id="t")
+    notebook.note_run(agent, run)
+    notebook.use_user("ada")
+    with pytest.raises(InvalidInputError, match="no pending approvals in this store"):
+        run_command(notebook, "approve", [])
+
+
 def runnable_of(kind: str, db: Db) -> Runnable:
     """An agent that waits for a person, alone, as the member of a team or as the step of a workflow."""
     asking = asks_for(("delete", {"path": "a"}))

@@ -312,7 +312,7 @@ def test_a_fork_takes_the_steps_along(db: InMemoryDb) -> None:
     ("make", "said"),
     [
         (lambda: Workflow([]), "has no steps"),
-        (lambda: Workflow(["write"]), "'write' cannot be a step"),
+        (lambda: Workflow(["write"]), "'write' of type str cannot be a step"),
         (lambda: Step("x"), "has 0 of agent"),
         (lambda: Step("x", agent=agent("a"), executor=upper), "has 2 of agent"),
         (lambda: Step("x", agent=upper), "not an agent, team or workflow"),  # type: ignore[arg-type]
