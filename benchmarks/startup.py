@@ -35,7 +35,11 @@ def cell(name, code):
         shell.run_cell(code).raise_error()
 """
 END = "\nprint(json.dumps(times))"
-LOAD = 'cell("%load_ext agno_nb", "%load_ext agno_nb")\n'
+# Not in a cell: at its end, a thread begins to import.
+LOAD = (
+    'with timed("%load_ext agno_nb"):\n    shell.run_line_magic("load_ext", "agno_nb")\n'
+    'shell.events.trigger("post_run_cell", None)\n'
+)
 STRUCTURED = """
 from pydantic import BaseModel
 from agno_nb import Agent

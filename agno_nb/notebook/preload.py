@@ -92,7 +92,7 @@ def _preload(model: str | None) -> None:
 
 
 def _import_between_cells(module: str) -> bool:
-    """Import a module of ours if no cell is being executed; return whether it was imported."""
+    """Import a module if no cell is being executed; return whether it was imported."""
     if not _is_idle.wait(0.1):
         return False
     with _import:
