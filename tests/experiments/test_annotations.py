@@ -72,7 +72,7 @@ def test_a_column_of_authors_takes_precedence(db: InMemoryDb, runs: list[RunOutp
     ("table", "message"),
     [
         (pd.DataFrame({"run": ["r"], "label": ["good"]}), "the DataFrame has the columns run, label; it needs run_id"),
-        (pd.DataFrame({"run_id": ["r"], "lable": ["good"]}), "it needs run_id, and label, score or comment"),
+        (pd.DataFrame({"run_id": ["r"], "labels": ["good"]}), "it needs run_id, and label, score or comment"),
         (pd.DataFrame(), "the DataFrame has the columns none"),
         (
             pd.DataFrame({"run_id": ["r"], "label": ["good"]}),
