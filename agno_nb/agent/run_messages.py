@@ -83,7 +83,7 @@ class RunMessages(PromptSettings, SummariesAndMemories, ABC):
         if self.pre_hooks:
             await run_pre_hooks(self.pre_hooks, self, context)
         if self._resolves_message(context):
-            # Whoever writes the message must not read the dependencies, which may have keys.
+            # The author of the message must not read the dependencies, which may contain keys.
             message.content = fill_template(message.content or "", self._values(context, dependencies={}))
 
     def _values(self, context: RunContext, *, dependencies: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -113,6 +113,13 @@ class RunDiff:
         """The parts that differ, except durations, which always do."""
         return [part for part in self.parts if not part.is_equal and part.name != "duration_s"]
 
+    @property
+    def summary(self) -> str:
+        """The number of parts that differ, in words."""
+        compared = [part for part in self.parts if part.name != "duration_s"]
+        verb = "differs" if len(self.changes) == 1 else "differ"
+        return f"{len(self.changes)} of {counted(len(compared), 'part')} {verb}"
+
     def df(self) -> pd.DataFrame:
         """Return the parts as a DataFrame.
 
@@ -134,9 +141,7 @@ class RunDiff:
         return diff_html(self)
 
     def __repr__(self) -> str:
-        compared = [part for part in self.parts if part.name != "duration_s"]
-        verb = "differs" if len(self.changes) == 1 else "differ"
-        lines = [f"RunDiff: {len(self.changes)} of {counted(len(compared), 'part')} {verb}"]
+        lines = [f"RunDiff: {self.summary}"]
         for part in self.changes:
             sides = {"-": part.a, "+": part.b}
             lines.append(part.title)

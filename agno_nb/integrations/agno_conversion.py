@@ -317,7 +317,7 @@ def answer(asked: Any, requirement: Requirement) -> None:
     """Give the answer of a person to an agno requirement of a tool call."""
     execution, values = asked.tool_execution, {each.name: each.value for each in requirement.user_input_fields}
     if requirement.confirmed is False and not asked.needs_confirmation:
-        # agno cannot refuse these calls, but takes results of calls that somebody else executed.
+        # agno cannot refuse these calls, but accepts results of calls that were executed elsewhere.
         execution.requires_user_input, execution.external_execution_required = False, True
         asked.user_input_schema = execution.user_input_schema = None
         asked.user_feedback_schema = execution.user_feedback_schema = None

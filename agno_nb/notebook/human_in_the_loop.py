@@ -32,7 +32,7 @@ NO_PROMPT_MESSAGE = (
 
 
 def show_pending(notebook: Notebook) -> None:
-    """Show what the paused runs in the stores are waiting for, of the notebook's user and those of its cells."""
+    """Show what the paused runs of the notebook's user, and of the users of its cells, are waiting for."""
     pending = [requirement for _, run in _pending_runs(notebook) for requirement in run.active_requirements]
     if pending:
         show_questions(pending)

@@ -241,7 +241,7 @@ class Notebook:
         self.add_tools([VariableTool(name, self._function(name), self.namespace) for name in names])
 
     def add_tools(self, added: Sequence[Any]) -> None:
-        """Add tools or toolkits to the agent's, or replace those of the same name."""
+        """Add tools or toolkits to the agent; they replace its tools of the same name."""
         agent = self.own_agent("`%agent tools`")
         replaced = {name_of(tool) for tool in added}
         tools: list[Any] = [*(tool for tool in agent.listed_tools if name_of(tool) not in replaced), *added]
@@ -262,14 +262,14 @@ class Notebook:
         return found
 
     def user_agents(self) -> dict[str, Runnable]:
-        """Return the user's agents, teams and workflows by variable, also those of agno."""
+        """Return the user's agents, teams and workflows by variable, including objects of agno."""
         found: dict[str, Runnable] = {}
         for key, value in self.namespace.items():
             runnable = None if _KEPT_BY_IPYTHON.fullmatch(key) else as_runnable(value)
             if runnable is None:
                 continue
             if runnable is not value:
-                # Only the notebook's store can record runs of agno's objects, which have none of ours.
+                # Only the notebook's store can record runs of agno's objects, because they cannot use our stores.
                 runnable.use_notebook_defaults()
             found[key] = runnable
         return found

@@ -18,14 +18,10 @@ def diff_html(diff: RunDiff) -> str:
         for name, run in (("a", diff.a), ("b", diff.b))
     )
     head = element("tr", element("th", "", style="cell"), heads, style="row lined")
-    changes = diff.changes
     same = [part for part in diff.parts if part.is_equal]
     body = [_row(part) for part in diff.parts if not part.is_equal]
-    note = (
-        f"{counted(len(changes), 'part')} of {len(changes) + len(same)} {'differs' if len(changes) == 1 else 'differ'}"
-    )
     pieces = [element("table", element("thead", head), element("tbody", *body), style="table")] if body else []
-    pieces.append(element("div", escape_html(note), style="note"))
+    pieces.append(element("div", escape_html(diff.summary), style="note"))
     if same:
         rows = [
             element("tr", _cell(part.title, "key"), _cell(part.a or "", "lines cell"), style="row") for part in same
